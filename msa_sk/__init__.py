@@ -1,0 +1,42 @@
+"""Musical scene analysis with the estimator interface of scikit-learn."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from msa_sk._version import __version__
+
+# Everything is imported when it is first asked for: torch costs seconds, NMF does not need it.
+_WHERE = {
+    "Cerberus": "msa_sk.models.cerberus",
+    "Clip": "msa_sk.records",
+    "IdealMaskSeparator": "msa_sk.models.reference",
+    "Mixture": "msa_sk.records",
+    "MixtureBaseline": "msa_sk.models.reference",
+    "NMFSeparator": "msa_sk.models.nmf",
+    "Notes": "msa_sk.records",
+    "STFT": "msa_sk.spectral",
+    "Scene": "msa_sk.records",
+    "Spectrogram": "msa_sk.spectral",
+    "attach_truth": "msa_sk.models.reference",
+    "load": "msa_sk.persistence",
+}
+
+__all__ = ["__version__", *_WHERE]
+
+if TYPE_CHECKING:
+    from msa_sk.models.cerberus import Cerberus
+    from msa_sk.models.nmf import NMFSeparator
+    from msa_sk.models.reference import IdealMaskSeparator, MixtureBaseline, attach_truth
+    from msa_sk.persistence import load
+    from msa_sk.records import Clip, Mixture, Notes, Scene
+    from msa_sk.spectral import STFT, Spectrogram
+
+
+def __getattr__(name: str):
+    if name not in _WHERE:
+        raise AttributeError(f"module 'msa_sk' has no attribute {name!r}")
+    return getattr(importlib.import_module(_WHERE[name]), name)
+
+
+def __dir__():
+    return sorted(__all__)

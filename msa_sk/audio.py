@@ -1,0 +1,261 @@
+"""Audio files in and out, resampling, and the one gate that every array of samples passes.
+
+Audio is ``(n_samples,)`` or ``(n_channels, n_samples)``, float32, full scale at 1.
+"""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from msa_sk._files import atomic_path
+from msa_sk.exceptions import AudioError
+
+MAX_CHANNELS = 32
+MIN_RATE, MAX_RATE = 1000, 384_000
+
+_READ_REMEDY = "Convert it to WAV or FLAC, or leave it out."
+
+
+class AudioInfo(NamedTuple):
+    """What a file's header says."""
+
+    sample_rate: int
+    n_channels: int
+    n_samples: int
+
+
+def check_rate(rate: object, item: str) -> int:
+    """Return a sampling rate in Hz as an int, or refuse it."""
+    expected = f"a sampling rate in whole Hz from {MIN_RATE} to {MAX_RATE}"
+    if isinstance(rate, bool) or not isinstance(rate, int | float | np.integer | np.floating):
+        raise AudioError(item, expected, repr(rate), "Pass the rate as a number.")
+    if not (MIN_RATE <= rate <= MAX_RATE) or rate != int(rate):
+        raise AudioError(item, expected, repr(rate), "Check where the rate was read.")
+    return int(rate)
+
+
+def as_audio(values: object, item: str, *, allow_empty: bool = False) -> np.ndarray:
+    """Return samples as a finite float32 array, or refuse them.
+
+    Parameters
+    ----------
+    values : array-like of shape (n_samples,) or (n_channels, n_samples)
+        Floats are taken as they are; integers are divided by their type's range
+        (int16 by 2**15, int32 by 2**31; uint8 is centred at 128 first).
+    item : str
+        The name under which an error reports the array.
+
+    Returns
+    -------
+    audio : ndarray of float32, same shape
+        A new array unless `values` is float32 already; never modified by this package.
+
+    Raises
+    ------
+    AudioError
+        If the array is empty, holds NaN or infinity, is no number, has another number of
+        axes, or more than 32 channels (it is then most likely transposed).
+    """
+    if hasattr(values, "detach"):  # a torch tensor, perhaps one that requires grad
+        values = values.detach().cpu()
+    array = np.asarray(values)
+    shape_wanted = "shape (n_samples,) or (n_channels, n_samples)"
+    if array.dtype.kind not in "fiu":
+        raise AudioError(
+            item,
+            "an array of real numbers",
+            f"dtype {array.dtype}",
+            "Pass the samples as floats or integers.",
+        )
+    if array.ndim not in (1, 2):
+        raise AudioError(
+            item, shape_wanted, f"shape {array.shape}", "Pass one mixture per element."
+        )
+    if array.ndim == 2 and array.shape[0] > MAX_CHANNELS:
+        raise AudioError(
+            item,
+            f"at most {MAX_CHANNELS} channels in {shape_wanted}",
+            f"shape {array.shape}",
+            "Is it transposed? Pass audio.T.",
+        )
+    if array.size == 0 and not allow_empty:
+        raise AudioError(
+            item, "at least one sample", f"shape {array.shape}", "Leave empty recordings out."
+        )
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # what float32 cannot hold is reported as infinite
+            audio = array.astype(np.float32, copy=False)
+        finite = np.isfinite(audio)
+        if not finite.all():
+            where = np.argwhere(~finite)[0]
+            raise AudioError(
+                item,
+                "finite samples",
+                f"{array[tuple(where)]} at sample "
+                f"{where[-1]}" + (f" of channel {where[0]}" if array.ndim == 2 else ""),
+                "Repair or leave out this recording.",
+            )
+        return audio
+    if array.dtype.kind == "u":
+        half = 2.0 ** (8 * array.dtype.itemsize - 1)
+        return ((array.astype(np.float64) - half) / half).astype(np.float32)
+    return (array / 2.0 ** (8 * array.dtype.itemsize - 1)).astype(np.float32)
+
+
+def audio_info(path: str | os.PathLike) -> AudioInfo:
+    """Read the header of an audio file.
+
+    Raises
+    ------
+    AudioError
+        If there is no such file, or it is not audio.
+    """
+    import soundfile
+
+    _check_exists(path)
+    try:
+        info = soundfile.info(os.fspath(path))
+    except (soundfile.LibsndfileError, UnicodeError, RuntimeError) as error:
+        raise AudioError(str(path), "an audio file", str(error), _READ_REMEDY) from error
+    return AudioInfo(check_rate(info.samplerate, str(path)), info.channels, info.frames)
+
+
+def read_audio(
+    path: str | os.PathLike,
+    start: float = 0.0,
+    duration: float | None = None,
+    sample_rate: int | None = None,
+) -> tuple[np.ndarray, int]:
+    """Read a file, or a stretch of it.
+
+    Parameters
+    ----------
+    path : path-like
+        WAV, FLAC, OGG, MP3 and whatever else libsndfile reads.
+    start, duration : float, default=0.0, None
+        In seconds; None reads to the end.
+    sample_rate : int, default=None
+        Resample to this rate in Hz; None keeps the file's.
+
+    Returns
+    -------
+    audio : ndarray of float32, shape (n_samples,) or (n_channels, n_samples)
+    sample_rate : int
+
+    Raises
+    ------
+    AudioError
+        If the file is missing, not audio, or the stretch reaches past its end.
+    """
+    import soundfile
+
+    info = audio_info(path)
+    first = round(start * info.sample_rate)
+    n_samples = info.n_samples - first if duration is None else round(duration * info.sample_rate)
+    if first < 0 or n_samples <= 0 or first + n_samples > info.n_samples + 1:
+        length = info.n_samples / info.sample_rate
+        stretch = f"{start:g} s to " + (
+            "the end" if duration is None else f"{start + duration:g} s"
+        )
+        raise AudioError(
+            str(path), f"a stretch within its {length:.3f} s", stretch, "Shorten the clip."
+        )
+    try:
+        audio, rate = soundfile.read(
+            os.fspath(path), n_samples, first, dtype="float32", always_2d=True
+        )
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise AudioError(str(path), "an audio file", str(error), _READ_REMEDY) from error
+    audio = np.ascontiguousarray(audio.T) if info.n_channels > 1 else audio[:, 0]
+    audio = as_audio(audio, str(path))
+    if sample_rate is not None and sample_rate != rate:
+        return resample(audio, rate, sample_rate), sample_rate
+    return audio, rate
+
+
+def write_audio(
+    path: str | os.PathLike, audio: np.ndarray, sample_rate: int, subtype: str = "PCM_24"
+) -> Path:
+    """Write a WAV or FLAC file, whole or not at all.
+
+    Parameters
+    ----------
+    path : path-like
+        The suffix, .wav or .flac, chooses the format.
+    audio : ndarray of shape (n_samples,) or (n_channels, n_samples)
+    sample_rate : int
+        In Hz.
+    subtype : str, default="PCM_24"
+        libsndfile's name of the sample format.
+
+    Raises
+    ------
+    AudioError
+        If the suffix is another, or an integer format would clip.
+    """
+    import soundfile
+
+    path = Path(path)
+    if path.suffix.lower() not in (".wav", ".flac"):
+        raise AudioError(
+            str(path),
+            "a name that ends in .wav or .flac",
+            path.suffix or "none",
+            "Rename the output.",
+        )
+    audio = as_audio(audio, str(path))
+    if subtype.startswith("PCM") and np.abs(audio).max() > 1:
+        raise AudioError(
+            str(path),
+            "samples within [-1, 1]",
+            f"{np.abs(audio).max():.3f}",
+            "Scale the audio, or write subtype='FLOAT'.",
+        )
+    with atomic_path(path) as temporary:
+        soundfile.write(
+            temporary, audio.T, sample_rate, subtype=subtype, format=path.suffix[1:].upper()
+        )
+    return path
+
+
+def resample(audio: np.ndarray, rate: int, new_rate: int, n_samples: int | None = None):
+    """Resample along the last axis.
+
+    Parameters
+    ----------
+    audio : ndarray of shape (..., n_samples)
+    rate, new_rate : int
+        In Hz.
+    n_samples : int, default=None
+        Cut or zero-pad the result to this length; None gives round(n_samples x ratio), at
+        least one sample.
+
+    Returns
+    -------
+    resampled : ndarray of float32, shape (..., n_samples)
+    """
+    import soxr
+
+    if rate != new_rate:
+        channels = audio.reshape(-1, audio.shape[-1])
+        wanted = max(1, round(audio.shape[-1] * new_rate / rate))
+        columns = soxr.resample(np.ascontiguousarray(channels.T), rate, new_rate, quality="HQ")
+        resampled = fit_length(columns.T.astype(np.float32, copy=False), wanted)
+        audio = resampled.reshape(*audio.shape[:-1], wanted)
+    return audio if n_samples is None else fit_length(audio, n_samples)
+
+
+def fit_length(audio: np.ndarray, n_samples: int) -> np.ndarray:
+    """Cut or zero-pad the last axis to `n_samples`."""
+    missing = n_samples - audio.shape[-1]
+    if missing <= 0:
+        return audio[..., :n_samples]
+    return np.pad(audio, [(0, 0)] * (audio.ndim - 1) + [(0, missing)])
+
+
+def _check_exists(path: str | os.PathLike) -> None:
+    if not Path(path).is_file():
+        got = "a directory" if Path(path).is_dir() else "nothing there"
+        raise AudioError(str(path), "an audio file", got, "Check the path.")

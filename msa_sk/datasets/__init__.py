@@ -1,0 +1,1 @@
+"""Scenes to learn from: synthesised, rendered from MIDI, read from disk."""

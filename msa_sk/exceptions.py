@@ -1,0 +1,83 @@
+"""Errors and warnings of this package.
+
+Every error says which item is wrong, what was expected, what came, and what to do about it.
+"""
+
+from sklearn.exceptions import NotFittedError as _SklearnNotFittedError
+
+
+class MsaError(Exception):
+    """Base class of all errors that msa_sk raises on purpose."""
+
+
+class InputError(MsaError, ValueError):
+    """Something that was passed in cannot be used.
+
+    Parameters
+    ----------
+    item : str
+        What is wrong, named so that the caller can find it (``"X[3]"``).
+    expected, got : str
+        What was needed and what came instead.
+    remedy : str, default=""
+        The next step, as a sentence.
+    """
+
+    def __init__(self, item: str, expected: str, got: str, remedy: str = ""):
+        super().__init__(item, expected, got, remedy)
+        self.item, self.expected, self.got, self.remedy = item, expected, got, remedy
+
+    def __str__(self) -> str:
+        return f"{self.item}: expected {self.expected}, got {self.got}. {self.remedy}".rstrip()
+
+
+class AudioError(InputError):
+    """Audio that is empty, not finite, of a wrong shape, or a file that cannot be read."""
+
+
+class NotesError(InputError):
+    """Notes that no instrument can play: an offset before its onset, a pitch of 200, ..."""
+
+
+class MidiFormatError(InputError):
+    """A file that is not MIDI, or is damaged."""
+
+
+class InstrumentError(InputError):
+    """An instrument that the scene or the estimator does not know."""
+
+
+class ParameterError(InputError, TypeError):
+    """An estimator's parameter is outside what it allows."""
+
+
+class ModelFileError(InputError):
+    """A saved model that is damaged, altered, too new, or not ours."""
+
+
+class TrainingError(MsaError, ArithmeticError):
+    """Training produced a loss or a gradient that is not finite."""
+
+
+class MissingDependencyError(MsaError, ImportError):
+    """An optional library is needed and not installed."""
+
+
+class NotFittedError(MsaError, _SklearnNotFittedError):
+    """The estimator has to be fitted first."""
+
+
+class MsaWarning(UserWarning):
+    """Base class of this package's warnings: legal but degenerate input."""
+
+
+class SilenceWarning(MsaWarning):
+    """Silent audio: the result is defined (see the message), but rarely what was meant."""
+
+
+class NotesWarning(MsaWarning):
+    """Notes were changed or left out to fit a format; the message says how many."""
+
+
+class ClippingWarning(MsaWarning):
+    """Written audio was scaled down so that it does not clip."""

@@ -1,0 +1,1 @@
+"""Scores for separation and transcription, and scorers for model selection."""

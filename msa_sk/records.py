@@ -1,0 +1,660 @@
+"""The words for everything that flows: Notes, Clip, Mixture, Scene.
+
+Records are frozen, hold what they were given, and convert it when it is read: building
+100,000 of them costs nothing, and a record of read-only memory maps works like any other.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from msa_sk._files import atomic_path
+from msa_sk.audio import (
+    as_audio,
+    audio_info,
+    check_rate,
+    fit_length,
+    read_audio,
+    resample,
+    write_audio,
+)
+from msa_sk.exceptions import AudioError, ClippingWarning, InputError, InstrumentError, NotesError
+
+UNKNOWN_VELOCITY = 64
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Notes:
+    """The note events of one instrument, sorted by onset, then pitch.
+
+    Parameters
+    ----------
+    onset, offset : array-like of shape (n_notes,)
+        In seconds; ``0 <= onset < offset``.
+    pitch : array-like of shape (n_notes,)
+        MIDI note numbers, 0 to 127.
+    velocity : array-like of shape (n_notes,), default=None
+        1 to 127; None means unknown and stores 64.
+
+    Raises
+    ------
+    NotesError
+        Naming the first note that is out of range.
+
+    Examples
+    --------
+    >>> from msa_sk import Notes
+    >>> Notes(onset=[0.5, 0.0], offset=[1.0, 0.4], pitch=[64, 60])
+    Notes(2 notes; pitch 60 to 64; 0.00 to 1.00 s)
+    """
+
+    onset: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    offset: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    pitch: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+    velocity: np.ndarray | None = None
+
+    def __post_init__(self):
+        columns = {
+            name: np.asarray(getattr(self, name), dtype=float).reshape(-1)
+            for name in ("onset", "offset", "pitch")
+        }
+        velocity = (
+            np.full(len(columns["onset"]), UNKNOWN_VELOCITY)
+            if self.velocity is None
+            else self.velocity
+        )
+        columns["velocity"] = np.asarray(velocity, dtype=float).reshape(-1)
+        lengths = {name: len(values) for name, values in columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise NotesError(
+                "Notes",
+                "columns of one length",
+                str(lengths),
+                "Give every note an onset, an offset and a pitch.",
+            )
+        _check_notes(columns)
+        order = np.lexsort((columns["offset"], columns["pitch"], columns["onset"]))
+        for name, values in columns.items():
+            whole = name in ("pitch", "velocity")
+            stored = values[order].astype(np.int64 if whole else np.float64)
+            stored.flags.writeable = False
+            object.__setattr__(self, name, stored)
+
+    def __len__(self) -> int:
+        return len(self.onset)
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return "Notes(none)"
+        s = "" if len(self) == 1 else "s"
+        return (
+            f"Notes({len(self)} note{s}; pitch {self.pitch.min()} to {self.pitch.max()}; "
+            f"{self.onset.min():.2f} to {self.offset.max():.2f} s)"
+        )
+
+    def select(self, keep: np.ndarray) -> "Notes":
+        """Return the notes that a boolean mask or an index array picks."""
+        return Notes(self.onset[keep], self.offset[keep], self.pitch[keep], self.velocity[keep])
+
+    def excerpt(self, start: float, duration: float) -> "Notes":
+        """Return what sounds within a stretch of time, counted from its start.
+
+        A note that is held over an edge is cut there, so that it still lights the roll.
+
+        Parameters
+        ----------
+        start, duration : float
+            In seconds.
+        """
+        end = start + duration
+        inside = self.select((self.onset < end) & (self.offset > start))
+        onset = np.clip(inside.onset - start, 0, None)
+        offset = np.clip(inside.offset - start, None, duration)
+        audible = offset > onset
+        return Notes(
+            onset[audible], offset[audible], inside.pitch[audible], inside.velocity[audible]
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Clip:
+    """A stretch of an audio file, read when asked.
+
+    Parameters
+    ----------
+    path : path-like
+    start : float, default=0.0
+        In seconds.
+    duration : float, default=None
+        In seconds; None reaches to the end of the file.
+    gain : float, default=1.0
+        The samples are multiplied by it.
+    """
+
+    path: str | os.PathLike
+    start: float = 0.0
+    duration: float | None = None
+    gain: float = 1.0
+
+    def __post_init__(self):
+        problem = None
+        if not isinstance(self.path, str | os.PathLike):
+            problem = ("path", "a path", repr(self.path))
+        elif not (np.isfinite(self.start) and self.start >= 0):
+            problem = ("start", "seconds from 0", repr(self.start))
+        elif self.duration is not None and not (np.isfinite(self.duration) and self.duration > 0):
+            problem = ("duration", "seconds above 0, or None", repr(self.duration))
+        elif not np.isfinite(self.gain):
+            problem = ("gain", "a finite factor", repr(self.gain))
+        if problem:
+            name, expected, got = problem
+            raise AudioError(f"Clip({name}=)", expected, got, "Correct the clip.")
+
+    def __repr__(self) -> str:
+        end = "" if self.duration is None else f"{self.start + self.duration:.1f}"
+        return f"Clip({Path(self.path).name}; {self.start:.1f}-{end} s)"
+
+    @property
+    def sample_rate(self) -> int:
+        """The file's sampling rate in Hz."""
+        return audio_info(self.path).sample_rate
+
+    def read(self, sample_rate: int | None = None) -> np.ndarray:
+        """Return the samples as float32, at the file's rate or at another one."""
+        audio, _ = read_audio(self.path, self.start, self.duration, sample_rate)
+        return audio if self.gain == 1 else audio * np.float32(self.gain)
+
+    def n_samples(self, sample_rate: int | None = None) -> int:
+        """Return how many samples `read` will give, from the file's header alone."""
+        info = audio_info(self.path)
+        whole = info.n_samples - round(self.start * info.sample_rate)
+        n = whole if self.duration is None else round(self.duration * info.sample_rate)
+        n = min(n, whole)
+        return (
+            n
+            if sample_rate in (None, info.sample_rate)
+            else max(1, round(n * sample_rate / info.sample_rate))
+        )
+
+    def excerpt(self, start: float, duration: float) -> "Clip":
+        """Return a stretch of this stretch; seconds."""
+        return replace(self, start=self.start + start, duration=duration)
+
+
+#: What may stand where audio is asked for: samples, a file, a stretch of one, a sum of stretches.
+Audio = np.ndarray | str | os.PathLike | Clip | tuple
+
+
+def _clips(audio: Audio) -> tuple[Clip, ...] | None:
+    """Return audio that lies in files as clips; None for samples in memory."""
+    if isinstance(audio, Clip):
+        return (audio,)
+    if isinstance(audio, str | os.PathLike):
+        return (Clip(audio),)
+    if isinstance(audio, tuple):
+        return audio
+    return None
+
+
+def _check_audio_field(audio: object, item: str) -> None:
+    if isinstance(audio, tuple) and not (audio and all(isinstance(c, Clip) for c in audio)):
+        raise AudioError(item, "a tuple of Clips", repr(audio)[:80], "Wrap the paths: Clip(path).")
+    if not isinstance(audio, str | os.PathLike | Clip | tuple) and not hasattr(audio, "__array__"):
+        raise AudioError(
+            item,
+            "an array, a path, a Clip or a tuple of Clips",
+            type(audio).__name__,
+            "Pass numpy.asarray(samples).",
+        )
+
+
+def _read(audio: Audio, item: str, sample_rate: int | None, own_rate: int | None) -> np.ndarray:
+    """Read any audio as float32, at `sample_rate` or, where that is None, at its own rate."""
+    clips = _clips(audio)
+    if clips is None:
+        samples = as_audio(audio, item)
+        if sample_rate is None or own_rate is None or sample_rate == own_rate:
+            return samples
+        return resample(samples, own_rate, sample_rate)
+    target = sample_rate or own_rate or clips[0].sample_rate
+    parts = [clip.read(target) for clip in clips]
+    if len(parts) == 1:
+        return parts[0]
+    n_samples = max(part.shape[-1] for part in parts)
+    return sum(
+        (fit_length(part, n_samples) for part in parts[1:]), start=fit_length(parts[0], n_samples)
+    )
+
+
+def _excerpt(audio: Audio, sample_rate: int | None, start: float, duration: float) -> Audio:
+    clips = _clips(audio)
+    if clips is None:
+        samples = np.asarray(audio)
+        if sample_rate is None:
+            raise AudioError(
+                "excerpt",
+                "a mixture with a sample_rate",
+                "none",
+                "Pass Mixture(audio, sample_rate=...).",
+            )
+        first = round(start * sample_rate)
+        return samples[..., first : first + round(duration * sample_rate)]
+    return tuple(clip.excerpt(start, duration) for clip in clips)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Mixture:
+    """What a user has before analysis: one element of ``X``.
+
+    Parameters
+    ----------
+    audio : array of shape (n_samples,) or (n_channels, n_samples), path, Clip, tuple of Clips
+        A tuple is the sum of its clips. Integer samples are divided by their type's range.
+    sample_rate : int, default=None
+        In Hz. None means a file's own rate and, for an array, the rate of the estimator.
+        A file is resampled to a rate that is given.
+    query : audio, default=None
+        An example of the sound to look for, for systems that are asked by example.
+    notes : dict of str to Notes, default=None
+        A score, for systems that are informed by one.
+    sources : dict of str to audio, default=None
+        Sources, for systems that are informed by them (or may cheat with them).
+    group : hashable, default=None
+        The song, so that ``GroupKFold`` can keep its excerpts together:
+        ``groups=[m.group for m in X]``.
+    """
+
+    audio: Any
+    sample_rate: int | None = None
+    query: Any = None
+    notes: Mapping[str, Notes] | None = None
+    sources: Mapping[str, Any] | None = None
+    group: Any = None
+
+    def __post_init__(self):
+        _check_audio_field(self.audio, "Mixture(audio=)")
+        if self.sample_rate is not None:
+            rate = check_rate(self.sample_rate, "Mixture(sample_rate=)")
+            object.__setattr__(self, "sample_rate", rate)
+        if self.query is not None:
+            _check_audio_field(self.query, "Mixture(query=)")
+        for name in ("notes", "sources"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Mapping):
+                raise InputError(
+                    f"Mixture({name}=)",
+                    "a dict keyed by instrument",
+                    type(value).__name__,
+                    "Name each instrument.",
+                )
+        for name, audio in (self.sources or {}).items():
+            _check_audio_field(audio, f"Mixture(sources=)[{name!r}]")
+        for name, notes in (self.notes or {}).items():
+            if not isinstance(notes, Notes):
+                raise NotesError(
+                    f"Mixture(notes=)[{name!r}]",
+                    "Notes",
+                    type(notes).__name__,
+                    "Build Notes(onset, offset, pitch).",
+                )
+
+    def __repr__(self) -> str:
+        clips = _clips(self.audio)
+        rate = "" if self.sample_rate is None else f" at {self.sample_rate / 1000:g} kHz"
+        if clips is None:
+            shape = np.shape(self.audio)
+            what = f"{shape[-1] / self.sample_rate:.1f} s" if rate else f"{shape[-1]} samples"
+            what += rate + (f"; {shape[0]} channels" if len(shape) == 2 else "")
+        else:
+            what = " + ".join(repr(clip) for clip in clips) + rate
+        extras = [
+            name for name in ("query", "notes", "sources") if getattr(self, name) is not None
+        ]
+        what += "".join(f"; {name}" for name in extras)
+        what += "" if self.group is None else f"; group {self.group!r}"
+        return f"Mixture({what})"
+
+    @property
+    def rate(self) -> int:
+        """The sampling rate in Hz, from the file where it was not given."""
+        if self.sample_rate is not None:
+            return self.sample_rate
+        clips = _clips(self.audio)
+        if clips is None:
+            raise AudioError(
+                repr(self), "a sampling rate", "None", "Pass Mixture(audio, sample_rate=...)."
+            )
+        return clips[0].sample_rate
+
+    @property
+    def n_samples(self) -> int:
+        """The length at its own rate, from the header where the audio is in files."""
+        clips = _clips(self.audio)
+        if clips is None:
+            return np.shape(self.audio)[-1]
+        return max(clip.n_samples(self.rate) for clip in clips)
+
+    @property
+    def duration(self) -> float:
+        """The length in seconds."""
+        return self.n_samples / self.rate
+
+    def read(self, sample_rate: int | None = None) -> np.ndarray:
+        """Return the samples as float32, at the mixture's own rate or at another one.
+
+        Returns
+        -------
+        audio : ndarray of shape (n_samples,) or (n_channels, n_samples)
+        """
+        return _read(self.audio, repr(self), sample_rate, self.sample_rate)
+
+    def read_source(self, name: str, sample_rate: int | None = None) -> np.ndarray:
+        """Return one of `sources` as float32 samples, at the mixture's rate or another one."""
+        if name not in (self.sources or {}):
+            raise _unknown(f"{self!r}.sources", name, list(self.sources or {}))
+        return _read(self.sources[name], f"source {name!r}", sample_rate or self.rate, self.rate)
+
+    def excerpt(self, start: float, duration: float) -> "Mixture":
+        """Return a stretch of the mixture, with its notes and sources; seconds.
+
+        Nothing is read; the group stays.
+        """
+        sources, notes = self.sources, self.notes
+        if sources is not None:
+            sources = {
+                name: _excerpt(audio, self.rate, start, duration)
+                for name, audio in sources.items()
+            }
+        if notes is not None:
+            notes = {name: one.excerpt(start, duration) for name, one in notes.items()}
+        audio = _excerpt(self.audio, self.sample_rate, start, duration)
+        return replace(self, audio=audio, sources=sources, notes=notes)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Scene:
+    """What is in a mixture: as truth one element of ``y``, as estimate one of ``predict``'s.
+
+    Parameters
+    ----------
+    instruments : sequence of str
+        Names, in the order of the sources.
+    sample_rate : int
+        Of the sources, in Hz.
+    sources : array of shape (n_sources, n_samples) or (n_sources, n_channels, n_samples), \
+or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instrument, default=None
+        None means unknown: that term is left out of losses and scores.
+    notes : sequence of Notes, one per instrument, default=None
+        None means unknown; an instrument without notes has ``Notes()``.
+    rolls : array of shape (n_sources, n_pitches, n_frames), default=None
+        Posteriors of the notes, MIDI pitches 21 to 108.
+    frame_rate : float, default=None
+        Of the rolls, in Hz.
+
+    Notes
+    -----
+    An instrument that is listed and silent is silence; one that is not listed is silence too.
+    """
+
+    instruments: tuple[str, ...]
+    sample_rate: int
+    sources: Any = None
+    notes: tuple[Notes, ...] | None = None
+    rolls: np.ndarray | None = None
+    frame_rate: float | None = None
+
+    def __post_init__(self):
+        names = self.instruments
+        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+            raise InstrumentError(
+                "Scene(instruments=)",
+                "a sequence of names",
+                repr(names),
+                "Pass ['piano', 'guitar'].",
+            )
+        if len(set(names)) < len(names):
+            raise InstrumentError(
+                "Scene(instruments=)",
+                "each name once",
+                repr(list(names)),
+                "Sum or rename the doubles.",
+            )
+        object.__setattr__(self, "instruments", tuple(names))
+        object.__setattr__(
+            self, "sample_rate", check_rate(self.sample_rate, "Scene(sample_rate=)")
+        )
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        n_sources = len(self.instruments)
+        if isinstance(self.sources, list):
+            object.__setattr__(self, "sources", tuple(self.sources))
+        if isinstance(self.sources, tuple):
+            for name, audio in zip(self.instruments, self.sources, strict=False):
+                _check_audio_field(audio, f"Scene(sources=)[{name!r}]")
+        elif self.sources is not None and np.ndim(self.sources) not in (2, 3):
+            raise AudioError(
+                "Scene(sources=)",
+                "shape (n_sources, n_samples) or (n_sources, n_channels, n_samples)",
+                f"shape {np.shape(self.sources)}",
+            )
+        for name in ("sources", "notes", "rolls"):
+            part = getattr(self, name)
+            if part is not None and len(part) != n_sources:
+                raise InstrumentError(
+                    f"Scene({name}=)",
+                    f"{n_sources} of them, one for each of {list(self.instruments)}",
+                    str(len(part)),
+                    "List every instrument; a silent one has zeros or Notes().",
+                )
+        if self.notes is not None:
+            object.__setattr__(self, "notes", tuple(self.notes))
+            for name, notes in zip(self.instruments, self.notes, strict=True):
+                if not isinstance(notes, Notes):
+                    raise NotesError(
+                        f"Scene(notes=)[{name!r}]",
+                        "Notes",
+                        type(notes).__name__,
+                        "Build Notes(onset, offset, pitch).",
+                    )
+        if self.rolls is not None and (np.ndim(self.rolls) != 3 or self.frame_rate is None):
+            raise InputError(
+                "Scene(rolls=)",
+                "shape (n_sources, n_pitches, n_frames), with frame_rate",
+                f"shape {np.shape(self.rolls)}, frame_rate={self.frame_rate}",
+                "Pass both.",
+            )
+
+    def __repr__(self) -> str:
+        what = [", ".join(self.instruments) or "nothing"]
+        rate = f"at {self.sample_rate / 1000:g} kHz"
+        if isinstance(self.sources, np.ndarray):
+            what.append(f"{self.sources.shape[-1] / self.sample_rate:.1f} s {rate}")
+        else:
+            what.append("no sources" if self.sources is None else f"sources in files {rate}")
+        if self.notes is not None:
+            n_notes = sum(len(notes) for notes in self.notes)
+            what.append(f"{n_notes} note" + ("" if n_notes == 1 else "s"))
+        return f"Scene({'; '.join(what)})"
+
+    def _index(self, name: str) -> int:
+        if name not in self.instruments:
+            raise _unknown(repr(self), name, list(self.instruments))
+        return self.instruments.index(name)
+
+    def source(self, name: str) -> np.ndarray:
+        """Return one instrument's samples as float32, (n_samples,) or (n_channels, n_samples).
+
+        Raises
+        ------
+        InstrumentError
+            If the scene has no such instrument.
+        InputError
+            If its sources are unknown.
+        """
+        index = self._index(name)
+        if self.sources is None:
+            raise InputError(
+                repr(self), "sources", "None: they are unknown", "Use an estimator that separates."
+            )
+        return _read(self.sources[index], f"source {name!r}", self.sample_rate, self.sample_rate)
+
+    def notes_of(self, name: str) -> Notes:
+        """Return one instrument's notes; errors as in `source`."""
+        index = self._index(name)
+        if self.notes is None:
+            raise InputError(
+                repr(self), "notes", "None: they are unknown", "Use an estimator that transcribes."
+            )
+        return self.notes[index]
+
+    def residual(self, mixture: Mixture) -> np.ndarray:
+        """Return what remains of a mixture when all sources are taken out.
+
+        Returns
+        -------
+        residual : ndarray of float32
+            At the scene's rate, shaped like the mixture.
+        """
+        audio = mixture.read(self.sample_rate)
+        total = (
+            sum(self.source(name) for name in self.instruments)
+            if self.instruments
+            else np.zeros_like(audio)
+        )
+        if np.shape(total) != audio.shape:
+            raise AudioError(
+                "mixture",
+                f"shape {np.shape(total)}, as the scene's sources have",
+                f"shape {audio.shape}",
+                "Pass the mixture that the scene is of.",
+            )
+        return audio - total
+
+    def excerpt(self, start: float, duration: float) -> "Scene":
+        """Return a stretch of the scene; seconds. Nothing is read, and rolls are left out."""
+        sources, notes = self.sources, self.notes
+        if sources is not None:
+            sources = tuple(_excerpt(one, self.sample_rate, start, duration) for one in sources)
+        if isinstance(self.sources, np.ndarray):
+            sources = np.stack(sources) if sources else self.sources
+        if notes is not None:
+            notes = tuple(one.excerpt(start, duration) for one in notes)
+        return replace(self, sources=sources, notes=notes, rolls=None, frame_rate=None)
+
+    def write(self, directory: str | os.PathLike, subtype: str = "PCM_24") -> list[Path]:
+        """Write one WAV per source, and the notes as a MIDI file, into a directory.
+
+        ``<instrument>.wav``, ``scene.mid`` (type 1, one named track per instrument) and
+        ``scene.json``, which names them and holds the common gain: 1 unless a source would
+        have clipped; then all are scaled alike, so that they still add up.
+
+        Parameters
+        ----------
+        directory : path-like
+            Made if needed.
+        subtype : str, default="PCM_24"
+            libsndfile's name of the sample format.
+
+        Returns
+        -------
+        paths : list of Path
+        """
+        import warnings
+
+        from msa_sk.midi import write_midi
+
+        directory = Path(directory)
+        written, gain = [], 1.0
+        for name in self.instruments:
+            if Path(name).name != name or name in (".", ".."):
+                raise InstrumentError(
+                    repr(self), "names that can name a file", repr(name), "Rename the instrument."
+                )
+        if self.sources is not None:
+            peaks = [np.abs(self.source(name)).max() for name in self.instruments]
+            if subtype.startswith("PCM") and max(peaks, default=0) > 1:
+                gain = float(0.999 / max(peaks))
+                warnings.warn(
+                    f"{self!r} would clip: all sources were scaled by {gain:.4f}; "
+                    "subtype='FLOAT' avoids that.",
+                    ClippingWarning,
+                    stacklevel=2,
+                )
+            for name in self.instruments:
+                written.append(
+                    write_audio(
+                        directory / f"{name}.wav",
+                        self.source(name) * np.float32(gain),
+                        self.sample_rate,
+                        subtype,
+                    )
+                )
+        if self.notes is not None:
+            notes = dict(zip(self.instruments, self.notes, strict=True))
+            written.append(write_midi(directory / "scene.mid", notes))
+        about = {
+            "instruments": list(self.instruments),
+            "sample_rate": self.sample_rate,
+            "gain": gain,
+            "files": [path.name for path in written],
+        }
+        with atomic_path(directory / "scene.json") as temporary:
+            temporary.write_text(json.dumps(about, indent=2) + "\n")
+        return [*written, directory / "scene.json"]
+
+    def plot(self, truth: "Scene | None" = None):
+        """Draw each source's spectrogram and notes, beside the truth where it is given.
+
+        Returns
+        -------
+        display : SceneDisplay
+            Its ``figure_`` can be saved.
+        """
+        from msa_sk.display import SceneDisplay
+
+        return SceneDisplay.from_predictions(truth, self).plot()
+
+
+def _unknown(item: str, name: str, known: Sequence[str]) -> InstrumentError:
+    """Build the error for a name that is not there, with the closest one that is."""
+    import difflib
+
+    close = difflib.get_close_matches(str(name), known, n=1)
+    remedy = f"Did you mean {close[0]!r}?" if close else "Check the spelling."
+    return InstrumentError(item, f"one of {list(known)}", repr(name), remedy)
+
+
+def _check_notes(columns: dict[str, np.ndarray]) -> None:
+    onset, offset, pitch, velocity = (columns[n] for n in ("onset", "offset", "pitch", "velocity"))
+    rules = [
+        (
+            "finite times, pitches and velocities",
+            np.isfinite(onset) & np.isfinite(offset) & np.isfinite(pitch) & np.isfinite(velocity),
+        ),
+        ("an onset at 0 s or later", onset >= 0),
+        ("an offset after its onset", offset > onset),
+        (
+            "a whole pitch from 0 to 127",
+            (pitch >= 0) & (pitch <= 127) & (pitch == np.round(pitch)),
+        ),
+        (
+            "a whole velocity from 1 to 127",
+            (velocity >= 1) & (velocity <= 127) & (velocity == np.round(velocity)),
+        ),
+    ]
+    for expected, holds in rules:
+        if not np.all(holds):
+            i = int(np.flatnonzero(~holds)[0])
+            raise NotesError(
+                f"note {i}",
+                expected,
+                f"onset {onset[i]:g} s, offset {offset[i]:g} s, "
+                f"pitch {pitch[i]:g}, velocity {velocity[i]:g}",
+                "Correct it or leave it out.",
+            )
