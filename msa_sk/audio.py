@@ -247,6 +247,11 @@ def resample(audio: np.ndarray, rate: int, new_rate: int, n_samples: int | None 
     return audio if n_samples is None else fit_length(audio, n_samples)
 
 
+def rms(audio: np.ndarray) -> float:
+    """Return the root mean square over all samples and channels."""
+    return float(np.sqrt(np.mean(np.square(audio, dtype=np.float64))))
+
+
 def fit_length(audio: np.ndarray, n_samples: int) -> np.ndarray:
     """Cut or zero-pad the last axis to `n_samples`."""
     missing = n_samples - audio.shape[-1]

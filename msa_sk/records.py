@@ -190,7 +190,7 @@ class Clip:
 Audio = np.ndarray | str | os.PathLike | Clip | tuple
 
 
-def _clips(audio: Audio) -> tuple[Clip, ...] | None:
+def clips_of(audio: Audio) -> tuple[Clip, ...] | None:
     """Return audio that lies in files as clips; None for samples in memory."""
     if isinstance(audio, Clip):
         return (audio,)
@@ -215,7 +215,7 @@ def _check_audio_field(audio: object, item: str) -> None:
 
 def _read(audio: Audio, item: str, sample_rate: int | None, own_rate: int | None) -> np.ndarray:
     """Read any audio as float32, at `sample_rate` or, where that is None, at its own rate."""
-    clips = _clips(audio)
+    clips = clips_of(audio)
     if clips is None:
         samples = as_audio(audio, item)
         if sample_rate is None or own_rate is None or sample_rate == own_rate:
@@ -232,7 +232,7 @@ def _read(audio: Audio, item: str, sample_rate: int | None, own_rate: int | None
 
 
 def _excerpt(audio: Audio, sample_rate: int | None, start: float, duration: float) -> Audio:
-    clips = _clips(audio)
+    clips = clips_of(audio)
     if clips is None:
         samples = np.asarray(audio)
         if sample_rate is None:
@@ -304,7 +304,7 @@ class Mixture:
                 )
 
     def __repr__(self) -> str:
-        clips = _clips(self.audio)
+        clips = clips_of(self.audio)
         rate = "" if self.sample_rate is None else f" at {self.sample_rate / 1000:g} kHz"
         if clips is None:
             shape = np.shape(self.audio)
@@ -324,7 +324,7 @@ class Mixture:
         """The sampling rate in Hz, from the file where it was not given."""
         if self.sample_rate is not None:
             return self.sample_rate
-        clips = _clips(self.audio)
+        clips = clips_of(self.audio)
         if clips is None:
             raise AudioError(
                 repr(self), "a sampling rate", "None", "Pass Mixture(audio, sample_rate=...)."
@@ -334,7 +334,7 @@ class Mixture:
     @property
     def n_samples(self) -> int:
         """The length at its own rate, from the header where the audio is in files."""
-        clips = _clips(self.audio)
+        clips = clips_of(self.audio)
         if clips is None:
             return np.shape(self.audio)[-1]
         return max(clip.n_samples(self.rate) for clip in clips)
@@ -356,7 +356,7 @@ class Mixture:
     def read_source(self, name: str, sample_rate: int | None = None) -> np.ndarray:
         """Return one of `sources` as float32 samples, at the mixture's rate or another one."""
         if name not in (self.sources or {}):
-            raise _unknown(f"{self!r}.sources", name, list(self.sources or {}))
+            raise unknown_name(f"{self!r}.sources", name, list(self.sources or {}))
         return _read(self.sources[name], f"source {name!r}", sample_rate or self.rate, self.rate)
 
     def excerpt(self, start: float, duration: float) -> "Mixture":
@@ -484,7 +484,7 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
 
     def _index(self, name: str) -> int:
         if name not in self.instruments:
-            raise _unknown(repr(self), name, list(self.instruments))
+            raise unknown_name(repr(self), name, list(self.instruments))
         return self.instruments.index(name)
 
     def source(self, name: str) -> np.ndarray:
@@ -621,7 +621,7 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
         return SceneDisplay.from_predictions(truth, self).plot()
 
 
-def _unknown(item: str, name: str, known: Sequence[str]) -> InstrumentError:
+def unknown_name(item: str, name: str, known: Sequence[str]) -> InstrumentError:
     """Build the error for a name that is not there, with the closest one that is."""
     import difflib
 

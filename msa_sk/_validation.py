@@ -1,0 +1,252 @@
+"""The door: whatever a user passes becomes records here, once, or is refused.
+
+Every message says the item, what was expected, what came, and the remedy.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from msa_sk._sklearn import InvalidParameterError, validate_parameter_constraints
+from msa_sk.audio import as_audio
+from msa_sk.exceptions import AudioError, InputError, InstrumentError, ParameterError
+from msa_sk.records import Clip, Mixture, Scene, clips_of, unknown_name
+
+
+def check_mixtures(X: Any, sample_rate: int | None = None, name: str = "X") -> list[Mixture]:
+    """Return a collection of anything that is a mixture as a list of Mixtures.
+
+    Parameters
+    ----------
+    X : list or ndarray
+        Mixtures (or what holds one as ``.mixture``), arrays, paths or Clips; an array of shape
+        (n_mixes, n_samples) or (n_mixes, n_channels, n_samples); an object array of these.
+    sample_rate : int, default=None
+        In Hz, for arrays that come without one.
+    name : str, default="X"
+        The collection's name in messages.
+
+    Raises
+    ------
+    InputError
+        If X is one mixture instead of a collection, or holds something else.
+    AudioError
+        If samples are not finite, there are none, or a file is missing.
+    """
+    items = _as_list(X, name)
+    missing: set[str] = set()
+    return [
+        _as_mixture(item, f"{name}[{i}]", sample_rate, missing) for i, item in enumerate(items)
+    ]
+
+
+def check_scenes(y: Any, mixtures: Sequence[Mixture], name: str = "y") -> list[Scene]:
+    """Return a collection of truths as a list of Scenes that fit their mixtures.
+
+    Parameters
+    ----------
+    y : list or ndarray
+        Scenes; arrays of shape (n_sources, n_samples) or (n_sources, n_channels, n_samples),
+        whose instruments become ``source_0``, ...; or dicts of instrument to audio.
+    mixtures : sequence of Mixture
+        What `check_mixtures` returned.
+
+    Raises
+    ------
+    InputError
+        If there are more or fewer than mixtures, or something is no truth.
+    AudioError
+        If a source's rate or length is not its mixture's.
+    """
+    if y is None:
+        raise InputError(
+            name,
+            "the true scenes, one for each mixture",
+            "None",
+            "Pass y: a list of Scenes, arrays or dicts.",
+        )
+    items = _as_list(y, name)
+    if len(items) != len(mixtures):
+        raise InputError(
+            name,
+            f"{len(mixtures)} scenes, one for each mixture",
+            str(len(items)),
+            "X and y must have the same length and order.",
+        )
+    return [
+        _as_scene(item, mixture, f"{name}[{i}]")
+        for i, (item, mixture) in enumerate(zip(items, mixtures, strict=True))
+    ]
+
+
+def check_instruments(
+    instruments: Sequence[str] | None, scenes: Sequence[Scene]
+) -> tuple[str, ...]:
+    """Return the instruments to look for: those asked for, or the sorted union of all.
+
+    Raises
+    ------
+    InstrumentError
+        If a name that was asked for is in no scene, doubled, or there is none at all.
+    """
+    known = sorted({name for scene in scenes for name in scene.instruments})
+    if instruments is None:
+        instruments = known
+    if isinstance(instruments, str):
+        raise InstrumentError(
+            "instruments", "a sequence of names", repr(instruments), f"Pass [{instruments!r}]."
+        )
+    for instrument in instruments:
+        if instrument not in known:
+            raise unknown_name("instruments", instrument, known)
+    if len(instruments) == 0 or len(set(instruments)) < len(instruments):
+        raise InstrumentError(
+            "instruments",
+            "at least one name, each once",
+            repr(instruments),
+            "Name what to look for.",
+        )
+    return tuple(instruments)
+
+
+def check_weights(sample_weight: Any, n_items: int) -> np.ndarray:
+    """Return `sample_weight` as a float array of length `n_items`; ones where it is None."""
+    if sample_weight is None:
+        return np.ones(n_items)
+    weights = np.asarray(sample_weight, dtype=float)
+    if weights.shape != (n_items,) or not np.isfinite(weights).all() or (weights < 0).any():
+        raise InputError(
+            "sample_weight",
+            f"{n_items} finite weights from 0",
+            repr(weights)[:80],
+            "Pass one weight for each mixture.",
+        )
+    return weights
+
+
+def check_parameters(estimator: Any) -> None:
+    """Hold an estimator's parameters against its declared ``_parameter_constraints``.
+
+    Raises
+    ------
+    ParameterError
+        Naming the parameter, what it may be, and what it is.
+    """
+    parameters = estimator.get_params(deep=False)
+    caller = type(estimator).__name__
+    for name, constraints in estimator._parameter_constraints.items():
+        try:
+            validate_parameter_constraints({name: constraints}, {name: parameters[name]}, caller)
+        except InvalidParameterError as error:
+            expected = str(error).split(" must be ")[-1].split(" Got ")[0].rstrip(".")
+            raise ParameterError(
+                f"{caller}({name}=)",
+                expected,
+                repr(parameters[name]),
+                "Change it with set_params.",
+            ) from error
+
+
+def _as_list(collection: Any, name: str) -> list:
+    one = f"one {type(collection).__name__}"
+    if isinstance(collection, str | os.PathLike | Clip | Mixture | Scene | Mapping) or hasattr(
+        collection, "mixture"
+    ):
+        raise InputError(name, "a collection", one, f"To pass a single one: [{name.lower()}].")
+    if hasattr(collection, "detach"):
+        collection = collection.detach().cpu().numpy()
+    if isinstance(collection, np.ndarray):
+        if collection.ndim == 0 or (collection.ndim == 1 and collection.dtype != object):
+            raise InputError(
+                name,
+                "a collection: an array with one mixture per row",
+                f"shape {collection.shape}",
+                f"To pass a single one: [{name.lower()}].",
+            )
+        return list(collection)
+    if not isinstance(collection, list | tuple):
+        raise InputError(name, "a list or an array", one, "Make it a list.")
+    if collection and all(isinstance(item, int | float) for item in collection):
+        raise InputError(
+            name,
+            "a collection of mixtures",
+            "a list of numbers",
+            f"To pass a single one: [numpy.asarray({name.lower()})].",
+        )
+    return list(collection)
+
+
+def _as_mixture(item: Any, name: str, sample_rate: int | None, missing: set[str]) -> Mixture:
+    mixture = getattr(item, "mixture", item)
+    if not isinstance(mixture, Mixture):
+        is_samples = not isinstance(item, str | os.PathLike | Clip | tuple)
+        if is_samples and not hasattr(item, "__array__") and not isinstance(item, list):
+            raise InputError(
+                name,
+                "a Mixture, an array, a path or a Clip",
+                type(item).__name__,
+                "Wrap it: Mixture(audio, sample_rate).",
+            )
+        mixture = Mixture(as_audio(item, name) if is_samples else item)
+    clips = clips_of(mixture.audio)
+    if clips is None:
+        as_audio(mixture.audio, name)
+        if mixture.sample_rate is None and sample_rate is not None:
+            return replace(mixture, sample_rate=sample_rate)
+    for clip in clips or ():
+        path = os.fspath(clip.path)
+        if path not in missing and not Path(path).is_file():
+            raise AudioError(
+                f"{name} ({path})",
+                "an audio file",
+                "a directory" if Path(path).is_dir() else "nothing there",
+                "Check the path.",
+            )
+        missing.add(path)
+    return mixture
+
+
+def _as_scene(item: Any, mixture: Mixture, name: str) -> Scene:
+    if isinstance(item, Mapping):
+        item = Scene(tuple(item), mixture.rate, tuple(item.values()))
+    elif not isinstance(item, Scene):
+        sources = np.asarray(item)
+        if sources.dtype.kind not in "fiu" or sources.ndim not in (2, 3):
+            raise InputError(
+                name,
+                "a Scene, a dict of audio, or an array of shape (n_sources, n_samples)",
+                f"{type(item).__name__} of shape {sources.shape}",
+                "Wrap it: Scene(instruments, sample_rate, sources).",
+            )
+        names = tuple(f"source_{i}" for i in range(len(sources)))
+        item = Scene(names, mixture.rate, sources)
+    _check_fit(item, mixture, name)
+    return item
+
+
+def _check_fit(scene: Scene, mixture: Mixture, name: str) -> None:
+    """Refuse sources in memory that cannot be of this mixture; files are checked when read."""
+    if scene.sources is None:
+        return
+    if scene.sample_rate != mixture.rate:
+        raise AudioError(
+            name,
+            f"{mixture.rate} Hz, the rate of its mixture",
+            f"{scene.sample_rate} Hz",
+            "Resample one of them.",
+        )
+    for instrument, source in zip(scene.instruments, scene.sources, strict=True):
+        if clips_of(source) is not None:
+            continue
+        samples = as_audio(source, f"{name}, source {instrument!r}")
+        if clips_of(mixture.audio) is None and samples.shape[-1] != mixture.n_samples:
+            raise AudioError(
+                f"{name}, source {instrument!r}",
+                f"{mixture.n_samples} samples, as its mixture has",
+                str(samples.shape[-1]),
+                "Cut or pad it.",
+            )

@@ -1,0 +1,389 @@
+"""The estimator contract: fit, predict, score, transform on lists of mixtures."""
+
+import os
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+
+from msa_sk import persistence
+from msa_sk._sklearn import Tags
+from msa_sk._validation import check_instruments, check_mixtures, check_parameters, check_scenes
+from msa_sk.audio import fit_length
+from msa_sk.exceptions import AudioError, InputError, NotFittedError, SilenceWarning
+from msa_sk.metrics import get_scorer
+from msa_sk.records import Mixture, Notes, Scene
+from msa_sk.spectral import STFT, Spectrogram
+
+# Below this the mixture is said to be the sum of the wanted sources: quantised files differ so.
+_REST_DB = -40.0
+
+
+@dataclass
+class SceneTags(Tags):
+    """scikit-learn's tags, and what a system for scenes does.
+
+    Parameters
+    ----------
+    separates, transcribes : bool, default=False
+        Whether predicted scenes hold sources, and notes.
+    blind : bool, default=False
+        Sources come without names, as ``source_0``, ..., and are scored by the best
+        permutation.
+    additive : bool, default=False
+        The sources add up to the mixture at the model's rate.
+    """
+
+    separates: bool = False
+    transcribes: bool = False
+    blind: bool = False
+    additive: bool = False
+
+
+class SceneEstimator(BaseEstimator):
+    """Base class of all systems: a list of mixtures in, a list of scenes out.
+
+    A subclass declares ``_parameter_constraints``, says in `_scene_tags` what it does, and
+    has two hooks: ``_fit(items, scenes)`` and ``_predict_one(item)``.
+    """
+
+    _parameter_constraints: dict = {}
+
+    def fit(self, X: Any, y: Any = None) -> "SceneEstimator":
+        """Learn from mixtures and what is in them.
+
+        Parameters
+        ----------
+        X : list or ndarray of length n_mixes
+            Mixtures, Spectrograms, arrays, paths or Clips; or an array of shape
+            (n_mixes, n_samples) or (n_mixes, n_channels, n_samples).
+        y : list or ndarray of length n_mixes
+            The true Scenes; or arrays of shape (n_sources, n_samples), or dicts of
+            instrument to audio. Blind systems need none.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ParameterError
+            If a parameter is out of range.
+        InputError
+            If X and y do not fit together.
+        """
+        check_parameters(self)
+        items = self._begin_fit(X)
+        if not items:
+            raise InputError(
+                "X", "at least one mixture", "none", "Pass the mixtures to learn from."
+            )
+        scenes = None
+        if self._scene_tags()["blind"]:
+            self.instruments_ = tuple(f"source_{i}" for i in range(self.n_sources))
+        else:
+            scenes = check_scenes(y, [_mixture_of(item) for item in items])
+            self.instruments_ = check_instruments(getattr(self, "instruments", None), scenes)
+        self._fit(items, scenes)
+        self._is_fitted = True
+        return self
+
+    def predict(self, X: Any) -> list[Scene]:
+        """Return what is in each mixture.
+
+        Parameters
+        ----------
+        X : list or ndarray of length n_mixes
+            As in `fit`; any length, rate and number of channels.
+
+        Returns
+        -------
+        scenes : list of Scene
+            Sources have their mixture's rate, length and channels. A silent mixture gives
+            silent sources and no notes, with a SilenceWarning.
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` has not been called.
+        """
+        return list(self.iter_predict(X))
+
+    def iter_predict(self, X: Any) -> Iterator[Scene]:
+        """Predict one mixture after the other, holding one at a time; as `predict`."""
+        self._check_fitted()
+        return map(self._predict_item, self._accept(X))
+
+    def predict_to_files(self, X: Any, directory: str | os.PathLike, overwrite: bool = False):
+        """Predict and write each scene at once, holding one at a time.
+
+        Parameters
+        ----------
+        X : list or ndarray of length n_mixes
+            As in `fit`.
+        directory : path-like
+            Each scene gets a folder in it: the name of the mixture's file or, where it has
+            none, its number; see `Scene.write` for what it holds.
+        overwrite : bool, default=False
+            Whether folders that exist already may be written into.
+
+        Returns
+        -------
+        directories : list of Path
+        """
+        self._check_fitted()
+        items = self._accept(X)
+        names = _folder_names([_mixture_of(item) for item in items])
+        folders = [Path(directory) / name for name in names]
+        for folder in folders:
+            if folder.exists() and not overwrite:
+                raise InputError(
+                    str(folder),
+                    "a folder that does not exist yet",
+                    "one that does",
+                    "Choose another, or pass overwrite=True.",
+                )
+        for item, folder in zip(items, folders, strict=True):
+            self._predict_item(item).write(folder)
+        return folders
+
+    def transform(self, X: Any) -> list[Mixture]:
+        """Return the mixtures with their estimated `sources` and `notes` filled in.
+
+        So systems chain in a Pipeline: separate, then transcribe, or the other way round.
+        """
+        filled = []
+        for item, scene in zip(self._accept(X), self.iter_predict(X), strict=True):
+            parts: dict[str, Any] = {}
+            if scene.sources is not None:
+                parts["sources"] = {name: scene.source(name) for name in scene.instruments}
+            if scene.notes is not None:
+                parts["notes"] = dict(zip(scene.instruments, scene.notes, strict=True))
+            filled.append(replace(_mixture_of(item), **parts))
+        return filled
+
+    def fit_transform(self, X: Any, y: Any = None) -> list[Mixture]:
+        """Fit, then transform the same mixtures."""
+        return self.fit(X, y).transform(X)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the mean SI-SDR improvement in dB or, of a mere transcriber, onset F1.
+
+        Parameters
+        ----------
+        X, y : list or ndarray of length n_mixes
+            As in `fit`.
+        sample_weight : array-like of shape (n_mixes,), default=None
+
+        Returns
+        -------
+        score : float
+            Higher is better; see `msa_sk.metrics`.
+        """
+        metric = "si_sdri" if self._scene_tags()["separates"] else "note_onset_f1"
+        return get_scorer(metric)(self, X, y, sample_weight=sample_weight)
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write the fitted estimator to one file; `msa_sk.load` reads it.
+
+        The file holds JSON and safetensors under a sha256: no code, and no byte of it can
+        change unnoticed.
+        """
+        self._check_fitted()
+        return persistence.save(self, path)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return getattr(self, "_is_fitted", False)
+
+    def __sklearn_tags__(self) -> SceneTags:
+        general = super().__sklearn_tags__()
+        general.input_tags.two_d_array = False
+        values = {f.name: getattr(general, f.name) for f in fields(general)}
+        tags = SceneTags(**values, **self._scene_tags())
+        tags.target_tags.required = not tags.blind
+        return tags
+
+    def _scene_tags(self) -> dict[str, bool]:
+        return {"separates": True, "transcribes": False, "blind": False, "additive": False}
+
+    # What a kind of system sees: mixtures as they are, unless a subclass says otherwise.
+
+    def _begin_fit(self, X: Any) -> list:
+        self.sample_rate_ = self.sample_rate
+        return self._accept(X)
+
+    def _accept(self, X: Any) -> list:
+        return check_mixtures(X, self.sample_rate_)
+
+    @abstractmethod
+    def _fit(self, items: list, scenes: list[Scene]) -> None: ...
+
+    @abstractmethod
+    def _predict_one(self, item: Any) -> Scene: ...
+
+    def _predict_item(self, item: Any) -> Scene:
+        mixture = _mixture_of(item)
+        audio = mixture.read()
+        if not np.any(audio):
+            warnings.warn(
+                "A mixture is silent: its sources are silence and it has no notes.",
+                SilenceWarning,
+                stacklevel=3,
+            )
+            return self._silent_scene(mixture, audio)
+        scene = self._predict_one(item)
+        for name, part in (("sources", scene.sources), ("rolls", scene.rolls)):
+            if part is not None and not np.isfinite(part).all():
+                raise InputError(
+                    repr(mixture),
+                    f"finite {name} from {type(self).__name__}",
+                    "NaN or infinity",
+                    "Refit the model: its weights are unusable.",
+                )
+        return scene
+
+    def _silent_scene(self, mixture: Mixture, audio: np.ndarray) -> Scene:
+        tags = self._scene_tags()
+        n_sources = len(self.instruments_)
+        return Scene(
+            self.instruments_,
+            mixture.rate,
+            np.zeros((n_sources, *audio.shape), np.float32) if tags["separates"] else None,
+            (Notes(),) * n_sources if tags["transcribes"] else None,
+        )
+
+    def _check_fitted(self) -> None:
+        if not self.__sklearn_is_fitted__():
+            name = type(self).__name__
+            raise NotFittedError(f"This {name} is not fitted yet: call fit(X, y) first.")
+
+    # What `save` keeps besides the parameters: values for JSON, and arrays.
+
+    def _get_state(self) -> tuple[dict, dict[str, np.ndarray]]:
+        return {"instruments_": list(self.instruments_), "sample_rate_": self.sample_rate_}, {}
+
+    def _set_state(self, values: dict, arrays: dict[str, np.ndarray]) -> None:
+        self.instruments_ = tuple(values["instruments_"])
+        self.sample_rate_ = values["sample_rate_"]
+        self._is_fitted = True
+
+
+class SpectralEstimator(SceneEstimator):
+    """Base class of systems that look at a mixture through an STFT.
+
+    They take Mixtures, which their `transformer` turns into Spectrograms, or Spectrograms
+    from an `STFT` that goes before them in a Pipeline.
+    """
+
+    def _default_transformer(self) -> STFT:
+        return STFT()
+
+    def _begin_fit(self, X: Any) -> list[Spectrogram]:
+        seen = [item for item in X if isinstance(item, Spectrogram)] if _is_iterable(X) else []
+        if seen:
+            self.transformer_ = STFT(**seen[0].settings)
+        else:
+            transformer = getattr(self, "transformer", None)
+            self.transformer_ = clone(transformer) if transformer else self._default_transformer()
+        self.transformer_.fit()
+        self.sample_rate_ = self.transformer_.sample_rate
+        return self._accept(X)
+
+    def _accept(self, X: Any) -> list[Spectrogram]:
+        if not (_is_iterable(X) and any(isinstance(item, Spectrogram) for item in X)):
+            return self.transformer_.transform(X)
+        for i, item in enumerate(X):
+            settings = getattr(item, "settings", None)
+            if settings != self.transformer_.get_params():
+                raise InputError(
+                    f"X[{i}]",
+                    f"a Spectrogram of {self.transformer_}",
+                    repr(item),
+                    "Use one STFT for all, in fit and in predict.",
+                )
+        check_mixtures([item.mixture for item in X])
+        return list(X)
+
+    def _get_state(self) -> tuple[dict, dict[str, np.ndarray]]:
+        values, arrays = super()._get_state()
+        return {**values, "transformer_": self.transformer_.get_params()}, arrays
+
+    def _set_state(self, values: dict, arrays: dict[str, np.ndarray]) -> None:
+        super()._set_state(values, arrays)
+        self.transformer_ = STFT(**values["transformer_"])
+
+
+def stack_sources(scene: Scene, instruments: Sequence[str], audio: np.ndarray) -> np.ndarray:
+    """Return true sources in the order of `instruments`; one that is not listed is silence.
+
+    Parameters
+    ----------
+    scene : Scene
+    instruments : sequence of str
+    audio : ndarray of shape (n_samples,) or (n_channels, n_samples)
+        The mixture at the scene's rate; a mono source of a stereo mixture is in every channel.
+
+    Returns
+    -------
+    sources : ndarray of float32, shape (n_sources, *audio.shape)
+
+    Raises
+    ------
+    AudioError
+        If a source's length is not the mixture's; one sample is forgiven, for files that were
+        resampled apart.
+    """
+    sources = np.zeros((len(instruments), *audio.shape), np.float32)
+    for i, name in enumerate(instruments):
+        if name not in scene.instruments:
+            continue
+        source = scene.source(name)
+        if abs(source.shape[-1] - audio.shape[-1]) > 1 or source.ndim > audio.ndim:
+            raise AudioError(
+                f"source {name!r} of {scene!r}",
+                f"shape {audio.shape}, as its mixture has",
+                f"shape {source.shape}",
+                "Cut, pad or downmix it.",
+            )
+        sources[i] = fit_length(source, audio.shape[-1])
+    return sources
+
+
+def has_rest(items: Sequence, scenes: Sequence[Scene], instruments: Sequence[str]) -> bool:
+    """Tell whether mixtures hold more than the wanted instruments.
+
+    Looks at up to 16 scenes, evenly spaced, whose sources are known.
+    """
+    known = [i for i, scene in enumerate(scenes) if scene.sources is not None]
+    for k in np.unique(np.linspace(0, len(known) - 1, min(16, len(known))).astype(int)):
+        scene, mixture = scenes[known[k]], _mixture_of(items[known[k]])
+        audio = mixture.read(scene.sample_rate)
+        rest = audio - stack_sources(scene, instruments, audio).sum(axis=0)
+        if np.sum(np.square(rest, dtype=float)) > 10 ** (_REST_DB / 10) * np.sum(
+            np.square(audio, dtype=float)
+        ):
+            return True
+    return False
+
+
+def _mixture_of(item: Any) -> Mixture:
+    return getattr(item, "mixture", item)
+
+
+def _is_iterable(X: Any) -> bool:
+    return isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.dtype == object)
+
+
+def _folder_names(mixtures: Sequence[Mixture]) -> list[str]:
+    """Return one folder name per mixture: its file's where that is unique, else a number."""
+    stems = [
+        Path(m.audio).stem if isinstance(m.audio, str | os.PathLike) else "" for m in mixtures
+    ]
+    return [
+        stem if stem and stems.count(stem) == 1 else f"{i:04d}" for i, stem in enumerate(stems)
+    ]

@@ -1,0 +1,146 @@
+"""Floor and ceiling: what doing nothing scores, and what perfect masks score."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from msa_sk._sklearn import Interval, StrOptions
+from msa_sk._validation import check_mixtures, check_scenes
+from msa_sk.audio import MAX_RATE, MIN_RATE
+from msa_sk.base import SceneEstimator, SpectralEstimator, stack_sources
+from msa_sk.exceptions import InputError
+from msa_sk.masking import ratio_masks
+from msa_sk.records import Mixture, Scene
+from msa_sk.spectral import Spectrogram, channel_rms
+
+
+def attach_truth(X: Any, y: Any, sample_rate: int = 16000) -> list[Mixture]:
+    """Return the mixtures with the true sources and notes filled in.
+
+    For systems that are informed by them, or may cheat with them (`IdealMaskSeparator`).
+
+    Parameters
+    ----------
+    X, y : list or ndarray of length n_mixes
+        Mixtures and their true Scenes, in any form that `fit` takes.
+    sample_rate : int, default=16000
+        In Hz, for arrays that come without one.
+
+    Returns
+    -------
+    mixtures : list of Mixture
+        What is unknown in a scene stays as the mixture has it.
+    """
+    mixtures = check_mixtures(X, sample_rate)
+    informed = []
+    for mixture, scene in zip(mixtures, check_scenes(y, mixtures), strict=True):
+        parts: dict[str, Any] = {}
+        if scene.sources is not None:
+            parts["sources"] = dict(zip(scene.instruments, scene.sources, strict=True))
+        if scene.notes is not None:
+            parts["notes"] = dict(zip(scene.instruments, scene.notes, strict=True))
+        informed.append(replace(mixture, **parts))
+    return informed
+
+
+class MixtureBaseline(SceneEstimator):
+    """The floor: every source is estimated as the mixture itself.
+
+    Its SI-SDR improvement is 0 dB by definition; what scores below it does harm.
+
+    Parameters
+    ----------
+    instruments : sequence of str, default=None
+        What to look for; None takes all names in y, sorted.
+    sample_rate : int, default=16000
+        In Hz, of arrays that come without a rate.
+
+    Examples
+    --------
+    >>> from msa_sk import MixtureBaseline
+    >>> from msa_sk.datasets import make_scenes
+    >>> mixes, scenes = make_scenes(2, random_state=0)
+    >>> print(f"{MixtureBaseline().fit(mixes, scenes).score(mixes, scenes):.1f} dB")
+    0.0 dB
+    """
+
+    _parameter_constraints = {
+        "instruments": [None, list, tuple],
+        "sample_rate": [Interval(int, MIN_RATE, MAX_RATE, closed="both")],
+    }
+
+    def __init__(self, instruments: Sequence[str] | None = None, sample_rate: int = 16000):
+        self.instruments = instruments
+        self.sample_rate = sample_rate
+
+    def _fit(self, items: list, scenes: list[Scene]) -> None:
+        pass
+
+    def _predict_one(self, item: Mixture) -> Scene:
+        audio = item.read()
+        sources = np.stack([audio] * len(self.instruments_))
+        return Scene(self.instruments_, item.rate, sources)
+
+
+class IdealMaskSeparator(SpectralEstimator):
+    """The ceiling: masks made from the true sources, which the mixtures must hold.
+
+    Fill them in with `attach_truth`. Sources that the mixture holds besides the wanted
+    instruments take part in the masks and stay in the mixture.
+
+    Parameters
+    ----------
+    mask : {"ratio"}, default="ratio"
+        ``"ratio"`` shares each bin by the sources' magnitudes (eq. 1.2 of the dissertation
+        with the mask known).
+    instruments : sequence of str, default=None
+        What to look for; None takes all names in y, sorted.
+    transformer : STFT, default=None
+        None is ``STFT()``.
+
+    Examples
+    --------
+    >>> from msa_sk import IdealMaskSeparator, attach_truth
+    >>> from msa_sk.datasets import make_scenes
+    >>> mixes, scenes = make_scenes(2, random_state=0)
+    >>> informed = attach_truth(mixes, scenes)
+    >>> IdealMaskSeparator().fit(informed, scenes).score(informed, scenes) > 5
+    True
+    """
+
+    _parameter_constraints = {
+        "mask": [StrOptions({"ratio"})],
+        "instruments": [None, list, tuple],
+        "transformer": [None, object],
+    }
+
+    def __init__(
+        self, mask: str = "ratio", instruments: Sequence[str] | None = None, transformer=None
+    ):
+        self.mask = mask
+        self.instruments = instruments
+        self.transformer = transformer
+
+    def _scene_tags(self) -> dict[str, bool]:
+        return {**super()._scene_tags(), "additive": True}
+
+    def _fit(self, items: list, scenes: list[Scene]) -> None:
+        pass
+
+    def _predict_one(self, item: Spectrogram) -> Scene:
+        mixture = item.mixture
+        if mixture.sources is None:
+            raise InputError(
+                repr(mixture),
+                "a mixture with its true sources",
+                "none",
+                "Fill them in: attach_truth(X, y).",
+            )
+        names = [*self.instruments_, *sorted(set(mixture.sources) - set(self.instruments_))]
+        truth = Scene(tuple(mixture.sources), mixture.rate, tuple(mixture.sources.values()))
+        spectra = item.analyse(stack_sources(truth, names, mixture.read()))
+        masks = ratio_masks(np.stack([channel_rms(spectrum) for spectrum in spectra]))
+        sources = item.invert(masks[: len(self.instruments_)])
+        return Scene(self.instruments_, mixture.rate, sources)

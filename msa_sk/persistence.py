@@ -1,0 +1,218 @@
+"""Saving and loading fitted estimators, as JSON and safetensors under one sha256.
+
+A model file is one line of ASCII, ``msa_sk <format> <sha256 of the rest>``, one line of
+JSON, and a safetensors block. Loading runs no code from the file and makes only estimators
+that this package, or a call of `register`, names.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
+
+import msa_sk
+from msa_sk._files import atomic_path
+from msa_sk.exceptions import ModelFileError, ParameterError
+
+FORMAT = 1
+MAX_BYTES = 4 * 2**30
+
+_registered: dict[str, type] = {"Pipeline": Pipeline}
+
+
+def register(cls: type) -> type:
+    """Let `load` make estimators of this class; usable as a decorator.
+
+    The class must have ``_get_state`` and ``_set_state`` as `SceneEstimator` does.
+    """
+    _registered[cls.__name__] = cls
+    return cls
+
+
+def save(estimator: BaseEstimator, path: str | os.PathLike) -> Path:
+    """Write a fitted estimator, or a Pipeline of them, to one file; whole or not at all.
+
+    Raises
+    ------
+    ParameterError
+        If a parameter is nothing that JSON can hold, or a class is not registered.
+    """
+    from safetensors.numpy import save as save_tensors
+
+    arrays: dict[str, np.ndarray] = {}
+    document = {"version": msa_sk.__version__, "estimator": _describe(estimator, "", arrays)}
+    text = json.dumps(document, allow_nan=True)
+    body = text.encode() + b"\n" + save_tensors(arrays)
+    head = f"msa_sk {FORMAT} {hashlib.sha256(body).hexdigest()}\n".encode()
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(head + body)
+    return Path(path)
+
+
+def load(path: str | os.PathLike) -> Any:
+    """Read an estimator that `save` wrote; it predicts the same bytes.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, not ours, damaged, altered in any byte, or newer than this
+        version understands.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as load_tensors
+
+    body = _read_body(Path(path))
+    text, _, tensors = body.partition(b"\n")
+    try:
+        document = json.loads(text)
+        return _restore(document["estimator"], "", load_tensors(tensors), str(path))
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, ModelFileError):
+            raise
+        raise ModelFileError(
+            str(path),
+            "a model that msa_sk saved",
+            f"{type(error).__name__}: {error}",
+            "Save the model again.",
+        ) from error
+
+
+def _read_body(path: Path) -> bytes:
+    """Return what the first line vouches for."""
+    if not path.is_file():
+        raise ModelFileError(str(path), "a model file", "nothing there", "Check the path.")
+    if path.stat().st_size > MAX_BYTES:
+        raise ModelFileError(
+            str(path),
+            f"at most {MAX_BYTES} bytes",
+            f"{path.stat().st_size}",
+            "This is no model of msa_sk.",
+        )
+    head, _, body = path.read_bytes().partition(b"\n")
+    words = head.split(b" ")
+    if len(words) != 3 or words[0] != b"msa_sk" or not words[1].isdigit():
+        raise ModelFileError(
+            str(path),
+            "a model that msa_sk saved",
+            "another kind of file",
+            "Nothing was loaded from it.",
+        )
+    if int(words[1]) > FORMAT:
+        raise ModelFileError(
+            str(path),
+            f"format {FORMAT} or older",
+            f"format {int(words[1])}",
+            "It needs a newer msa_sk.",
+        )
+    if hashlib.sha256(body).hexdigest().encode() != words[2]:
+        raise ModelFileError(
+            str(path),
+            "contents that match their sha256",
+            "altered contents",
+            "The file is damaged: use another copy.",
+        )
+    return body
+
+
+def _describe(estimator: BaseEstimator, prefix: str, arrays: dict[str, np.ndarray]) -> dict:
+    """Return an estimator as JSON values; add its arrays under names that start with `prefix`."""
+    name = type(estimator).__name__
+    if _resolve(name) is not type(estimator):
+        raise ParameterError(
+            "save",
+            "an estimator of msa_sk or a registered class",
+            f"{type(estimator).__module__}.{name}",
+            "Call msa_sk.persistence.register on its class.",
+        )
+    if isinstance(estimator, Pipeline):
+        steps = [
+            [step, _describe(one, f"{prefix}{step}.", arrays)] for step, one in estimator.steps
+        ]
+        return {"class": name, "steps": steps}
+    parameters = {
+        key: _encode(value, f"{name}({key}=)")
+        for key, value in estimator.get_params(deep=False).items()
+    }
+    state = None
+    if hasattr(estimator, "_get_state") and estimator.__sklearn_is_fitted__():
+        state, own = estimator._get_state()
+        arrays.update({prefix + key: np.ascontiguousarray(value) for key, value in own.items()})
+    return {"class": name, "parameters": parameters, "state": state}
+
+
+def _restore(description: dict, prefix: str, arrays: dict[str, np.ndarray], item: str) -> Any:
+    cls = _resolve(description["class"])
+    if cls is None:
+        raise ModelFileError(
+            item,
+            "a registered class",
+            repr(description["class"]),
+            "Nothing was loaded; register the class if you trust it.",
+        )
+    if cls is Pipeline:
+        return Pipeline(
+            [
+                (step, _restore(one, f"{prefix}{step}.", arrays, item))
+                for step, one in description["steps"]
+            ]
+        )
+    parameters = {key: _decode(value, item) for key, value in description["parameters"].items()}
+    estimator = cls(**parameters)
+    if description["state"] is not None:
+        own = {
+            key.removeprefix(prefix): value
+            for key, value in arrays.items()
+            if key.startswith(prefix)
+        }
+        estimator._set_state(description["state"], own)
+    return estimator
+
+
+def _resolve(name: Any) -> type | None:
+    """Return the estimator class of this name; None unless ours or registered."""
+    if name in _registered:
+        return _registered[name]
+    if name in msa_sk._WHERE:
+        found = getattr(msa_sk, name)
+        if isinstance(found, type) and issubclass(found, BaseEstimator):
+            return found
+    return None
+
+
+def _encode(value: Any, item: str) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list):
+        return [_encode(one, item) for one in value]
+    if isinstance(value, tuple):
+        return {"tuple": [_encode(one, item) for one in value]}
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {"dict": {key: _encode(one, item) for key, one in value.items()}}
+    if isinstance(value, BaseEstimator):
+        return {"estimator": _describe(value, "", {})}
+    raise ParameterError(
+        item,
+        "a value that JSON can hold, to be saved",
+        type(value).__name__,
+        "Set it to a number, a string or None before saving.",
+    )
+
+
+def _decode(value: Any, item: str) -> Any:
+    if isinstance(value, list):
+        return [_decode(one, item) for one in value]
+    if isinstance(value, dict):
+        kind, content = next(iter(value.items()))
+        if kind == "tuple":
+            return tuple(_decode(one, item) for one in content)
+        if kind == "dict":
+            return {key: _decode(one, item) for key, one in content.items()}
+        return _restore(content, "", {}, item)
+    return value

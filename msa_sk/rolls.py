@@ -1,0 +1,96 @@
+"""Notes to piano rolls, and piano rolls to notes.
+
+Rolls have 88 pitches, MIDI 21 to 108, and time as the last axis.
+"""
+
+import warnings
+
+import numpy as np
+
+from msa_sk.exceptions import NotesWarning
+from msa_sk.records import Notes
+
+LOWEST_PITCH, HIGHEST_PITCH = 21, 108
+N_PITCHES = HIGHEST_PITCH - LOWEST_PITCH + 1
+
+
+def notes_to_roll(notes: Notes, n_frames: int, frame_rate: float) -> np.ndarray:
+    """Return the piano roll of one instrument.
+
+    A note lights frames ``round(onset * frame_rate)`` up to, not including,
+    ``max(first + 1, round(offset * frame_rate))``.
+
+    Parameters
+    ----------
+    notes : Notes
+        Pitches outside 21 to 108 leave the roll, with one NotesWarning.
+    n_frames : int
+    frame_rate : float
+        In Hz.
+
+    Returns
+    -------
+    roll : ndarray of float32, shape (88, n_frames)
+        1 where a note is on, else 0.
+    """
+    roll = np.zeros((N_PITCHES, n_frames), np.float32)
+    on_keys = (notes.pitch >= LOWEST_PITCH) & (notes.pitch <= HIGHEST_PITCH)
+    if not on_keys.all():
+        warnings.warn(
+            f"{np.sum(~on_keys)} notes outside MIDI pitches {LOWEST_PITCH} to "
+            f"{HIGHEST_PITCH} left the piano roll; Notes keep them.",
+            NotesWarning,
+            stacklevel=2,
+        )
+    first = np.round(notes.onset * frame_rate).astype(int)
+    last = np.maximum(first + 1, np.round(notes.offset * frame_rate).astype(int))
+    for i in np.flatnonzero(on_keys):
+        roll[notes.pitch[i] - LOWEST_PITCH, first[i] : last[i]] = 1
+    return roll
+
+
+def roll_to_notes(
+    roll: np.ndarray,
+    frame_rate: float,
+    threshold: float = 0.5,
+    min_duration: float = 0.05,
+    max_gap: float = 0.03,
+) -> Notes:
+    """Return the notes of a roll of posteriors.
+
+    Frames at or above the threshold are on; gaps within a pitch that are shorter than or as
+    long as `max_gap` are closed; what is then shorter than `min_duration` is left out.
+
+    Parameters
+    ----------
+    roll : ndarray of shape (88, n_frames)
+        Posteriors, 0 to 1.
+    frame_rate : float
+        In Hz.
+    threshold : float, default=0.5
+    min_duration, max_gap : float, default=0.05, 0.03
+        In seconds.
+
+    Returns
+    -------
+    notes : Notes
+        Onsets and offsets on the grid of frames; velocity unknown (64).
+    """
+    n_pitches, n_frames = roll.shape
+    active = np.zeros((n_pitches, n_frames + 2), bool)
+    active[:, 1:-1] = roll >= threshold
+    changes = np.diff(active.astype(np.int8), axis=1)
+    pitch, onset = np.nonzero(changes == 1)
+    _, offset = np.nonzero(changes == -1)
+
+    joined = (pitch[1:] == pitch[:-1]) & (onset[1:] - offset[:-1] <= max_gap * frame_rate)
+    starts = np.concatenate([[True], ~joined]) if len(pitch) else np.zeros(0, bool)
+    ends = np.concatenate([~joined, [True]]) if len(pitch) else np.zeros(0, bool)
+    pitch, onset, offset = pitch[starts], onset[starts], offset[ends]
+
+    long_enough = offset - onset >= min_duration * frame_rate
+    return Notes(
+        onset[long_enough] / frame_rate,
+        offset[long_enough] / frame_rate,
+        pitch[long_enough] + LOWEST_PITCH,
+    )
