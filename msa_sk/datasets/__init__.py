@@ -1,1 +1,23 @@
 """Scenes to learn from: synthesised, rendered from MIDI, read from disk."""
+
+import importlib
+
+# Imported when first asked for: rendering and reading need libraries that composing does not.
+_WHERE = {
+    "Excerpts": "msa_sk.datasets.excerpts",
+    "make_scenes": "msa_sk.datasets.synthetic",
+    "mix_incoherent": "msa_sk.datasets.mixing",
+    "render_scenes": "msa_sk.datasets.rendered",
+}
+
+__all__ = [*_WHERE]
+
+
+def __getattr__(name: str):
+    if name not in _WHERE:
+        raise AttributeError(f"module 'msa_sk.datasets' has no attribute {name!r}")
+    return getattr(importlib.import_module(_WHERE[name]), name)
+
+
+def __dir__():
+    return sorted(__all__)
