@@ -21,7 +21,21 @@ _WHERE = {
     "load": "msa_sk.persistence",
 }
 
-__all__ = ["__version__", *_WHERE]
+__all__ = [
+    "Cerberus",
+    "Clip",
+    "IdealMaskSeparator",
+    "Mixture",
+    "MixtureBaseline",
+    "NMFSeparator",
+    "Notes",
+    "STFT",
+    "Scene",
+    "Spectrogram",
+    "__version__",
+    "attach_truth",
+    "load",
+]
 
 if TYPE_CHECKING:
     from msa_sk.models.cerberus import Cerberus

@@ -1,5 +1,7 @@
 """The only place that imports scikit-learn names without a stability promise."""
 
+from numbers import Integral, Real
+
 from sklearn.utils._param_validation import (
     Interval,
     InvalidParameterError,
@@ -10,11 +12,22 @@ from sklearn.utils._tags import InputTags, Tags, TargetTags, get_tags
 
 __all__ = [
     "InputTags",
-    "Interval",
     "InvalidParameterError",
     "StrOptions",
     "Tags",
     "TargetTags",
     "get_tags",
+    "real",
     "validate_parameter_constraints",
+    "whole",
 ]
+
+
+def whole(low: int, high: int | None = None) -> Interval:
+    """Constrain a parameter to whole numbers from `low` to `high`, both included."""
+    return Interval(Integral, low, high, closed="left" if high is None else "both")
+
+
+def real(low: float, high: float | None = None, closed: str = "left") -> Interval:
+    """Constrain a parameter to an interval of real numbers."""
+    return Interval(Real, low, high, closed=closed)

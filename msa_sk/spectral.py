@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from msa_sk._sklearn import Interval, Tags
+from msa_sk._sklearn import Tags, whole
 from msa_sk._validation import check_mixtures, check_parameters
 from msa_sk.audio import MAX_RATE, MIN_RATE, fit_length, resample
 from msa_sk.exceptions import AudioError, ParameterError
@@ -87,9 +87,9 @@ class STFT(BaseEstimator):
     """
 
     _parameter_constraints = {
-        "sample_rate": [Interval(int, MIN_RATE, MAX_RATE, closed="both")],
-        "n_fft": [Interval(int, 8, None, closed="left")],
-        "hop_length": [Interval(int, 1, None, closed="left")],
+        "sample_rate": [whole(MIN_RATE, MAX_RATE)],
+        "n_fft": [whole(8)],
+        "hop_length": [whole(1)],
         "window": [str],
     }
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from msa_sk._sklearn import Interval, StrOptions
+from msa_sk._sklearn import StrOptions, whole
 from msa_sk._validation import check_mixtures, check_scenes
 from msa_sk.audio import MAX_RATE, MIN_RATE
 from msa_sk.base import SceneEstimator, SpectralEstimator, stack_sources
@@ -68,7 +68,7 @@ class MixtureBaseline(SceneEstimator):
 
     _parameter_constraints = {
         "instruments": [None, list, tuple],
-        "sample_rate": [Interval(int, MIN_RATE, MAX_RATE, closed="both")],
+        "sample_rate": [whole(MIN_RATE, MAX_RATE)],
     }
 
     def __init__(self, instruments: Sequence[str] | None = None, sample_rate: int = 16000):

@@ -1,0 +1,457 @@
+"""Cerberus: one network that separates and transcribes (dissertation, chapter 3).
+
+A body of BLSTM layers feeds three heads: embeddings of time-frequency bins (deep clustering),
+masks (mask inference), and piano rolls (transcription).
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+from torch import Tensor, nn
+
+from msa_sk._sklearn import StrOptions, real, whole
+from msa_sk.exceptions import ParameterError
+from msa_sk.neural.data import Example, LevelledSTFT, SceneDataset, collate
+from msa_sk.neural.estimator import NeuralEstimator
+from msa_sk.nn.bodies import BLSTM
+from msa_sk.nn.heads import EmbeddingHead, MaskHead, RollHead
+from msa_sk.nn.losses import deep_clustering_loss, frame_mask, mask_loss, roll_loss
+from msa_sk.records import Mixture, Notes, Scene
+from msa_sk.rolls import N_PITCHES, notes_to_roll, roll_to_notes
+from msa_sk.spectral import Spectrogram, channel_rms
+
+# Bins this far below the loudest of their example count as silent in deep clustering, as in
+# Hershey et al., "Deep clustering", ICASSP 2016.
+SILENT_DB = -40.0
+# Quieter magnitudes look alike to the network; the input is scaled so that this is -1.
+_INPUT_FLOOR = 1e-4
+
+
+class CerberusModule(nn.Module):
+    """The network of figure 3.1; shapes are in `forward`.
+
+    Parameters
+    ----------
+    n_bins, n_sources : int
+    hidden_size, n_layers : int
+        Of the body.
+    dropout : float
+        Between the body's layers.
+    embedding_size : int
+    input_scale : {"log", "magnitude"}
+    heads : sequence of {"embedding", "mask", "roll"}
+        Those that are needed; the body's initial weights do not depend on them.
+    n_transcribed : int
+        Sources that have notes: the first ones.
+    """
+
+    def __init__(
+        self,
+        n_bins: int,
+        n_sources: int,
+        *,
+        hidden_size: int,
+        n_layers: int,
+        dropout: float,
+        embedding_size: int,
+        input_scale: str,
+        heads: Sequence[str],
+        n_transcribed: int,
+    ):
+        super().__init__()
+        self.input_scale = input_scale
+        self.body = BLSTM(n_bins, hidden_size, n_layers, dropout)
+        n_features = self.body.n_features
+        make = {
+            "embedding": lambda: EmbeddingHead(n_features, n_bins, embedding_size),
+            "mask": lambda: MaskHead(n_features, n_bins, n_sources),
+            "roll": lambda: RollHead(n_features, N_PITCHES, n_transcribed),
+        }
+        self.heads = nn.ModuleDict()
+        for name in heads:
+            # Each head is drawn from the same state, whatever other heads there are.
+            with torch.random.fork_rng(devices=[]):
+                self.heads[name] = make[name]()
+
+    def forward(self, magnitude: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        """Return the heads of mixtures.
+
+        Parameters
+        ----------
+        magnitude : Tensor of shape (n_batch, n_bins, n_frames)
+        lengths : Tensor of shape (n_batch,)
+            In frames.
+
+        Returns
+        -------
+        heads : dict
+            ``"embedding"`` (n_batch, n_frames, n_bins, embedding_size), of unit length;
+            ``"mask"`` (n_batch, n_sources, n_bins, n_frames), adding up to one over sources;
+            ``"roll"`` (n_batch, n_transcribed, n_pitches, n_frames), logits.
+        """
+        frames = magnitude.transpose(1, 2)
+        if self.input_scale == "log":
+            frames = 1 + torch.log10(frames.clamp(min=_INPUT_FLOOR)) / 2
+        features = self.body(frames, lengths)
+        return {name: head(features) for name, head in self.heads.items()}
+
+
+class CerberusLoss:
+    """The weighted terms of eq. 3.4; their sum is the loss.
+
+    Each term is a mean that does not depend on level, length or padding; an example whose
+    sources or notes are unknown has no say in the terms that need them.
+    """
+
+    def __init__(
+        self, dc_weight: float, mi_weight: float, tr_weight: float, transcription_loss: str
+    ):
+        self.weights = {"dc": dc_weight, "mi": mi_weight, "tr": tr_weight}
+        self.transcription_loss = transcription_loss
+
+    def __call__(self, heads: dict[str, Tensor], target: dict[str, Tensor]) -> dict[str, Tensor]:
+        valid = frame_mask(target["lengths"], target["magnitude"].shape[-1])
+        terms = {}
+        if "embedding" in heads:
+            weight = target["audible"].mT * valid[..., None]
+            loss = deep_clustering_loss(
+                heads["embedding"],
+                target["dominant"].mT.long(),
+                weight,
+                target["mask_target"].shape[1],
+            )
+            terms["dc"] = _mean_of_known(loss, target["has_sources"])
+        if "mask" in heads:
+            loss = mask_loss(heads["mask"], target["magnitude"], target["mask_target"], valid)
+            terms["mi"] = _mean_of_known(loss, target["has_sources"])
+        if "roll" in heads:
+            loss = roll_loss(heads["roll"], target["roll"], valid, self.transcription_loss)
+            terms["tr"] = _mean_of_known(loss, target["has_notes"])
+        return {name: self.weights[name] * term for name, term in terms.items()}
+
+
+def _mean_of_known(loss: Tensor, known: Tensor) -> Tensor:
+    return (loss * known).sum() / known.sum().clamp(min=1)
+
+
+def phase_sensitive_target(mixture: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    """Return the truncated phase-sensitive magnitudes that masks should give (eq. 3.2).
+
+    ``clip(Re(S conj X) / |X|, 0, |X|)``, and 0 where X is 0; of several channels the one
+    magnitude that fits all best, with ``|X|`` their root mean square.
+
+    Parameters
+    ----------
+    mixture : ndarray of shape (n_bins, n_frames) or (n_channels, n_bins, n_frames)
+        X, complex.
+    sources : ndarray of shape (n_sources, *mixture.shape)
+        S, complex.
+
+    Returns
+    -------
+    target : ndarray of float32, shape (n_sources, n_bins, n_frames)
+    """
+    magnitude = channel_rms(mixture)
+    projection = (sources * mixture.conj()).real
+    if mixture.ndim == 3:
+        projection = projection.mean(axis=1)
+    target = projection / np.where(magnitude > 0, magnitude, 1)
+    return np.clip(target, 0, magnitude).astype(np.float32)
+
+
+class Cerberus(NeuralEstimator):
+    """Separate and transcribe with one network (dissertation, chapter 3, figure 3.1).
+
+    Parameters
+    ----------
+    dc_weight, mi_weight, tr_weight : float, default=0.1, 1.0, 1.0
+        alpha, beta and gamma of eq. 3.4: the weights of deep clustering, mask inference and
+        transcription. Each term is a mean that starts between some hundredths and one half.
+        A head whose weight is 0 is neither made nor computed: (0, 1, 0) is mask inference,
+        (0.5, 0.5, 0) is Chimera, (0, 0, 1) is a transcriber.
+    hidden_size, n_layers : int, default=128, 2
+        Units per direction, and layers, of the body; the paper has 300 and 4.
+    dropout : float, default=0.0
+        Between the body's layers.
+    embedding_size : int, default=20
+        Dimensions of a bin's embedding.
+    input_scale : {"log", "magnitude"}, default="log"
+        What the network sees.
+    transcription_loss : {"mse", "bce"}, default="mse"
+        Squared error as in the paper, or cross-entropy.
+    threshold, drum_threshold : float, default=0.4, 0.3
+        Posteriors from here on are notes; the instrument "drums" has its own. The paper
+        found 0.8 and 0.1 for its networks; these were measured for this one. Read at
+        predict, as are the next two: `set_params` needs no refit.
+    min_note, max_gap : float, default=0.05, 0.03
+        In seconds: shorter notes are left out, gaps up to that long are closed.
+    sequence_length : int, default=400
+        In frames: longer training scenes are cut.
+    max_epochs : int, default=30
+    batch_size : int, default=8
+    lr : float, default=0.001
+        Of Adam; the paper has 2e-4.
+    max_grad_norm : float or None, default=1.0
+        Longer gradients are scaled down to this norm.
+    validation_fraction : float, default=0.1
+        The share of songs (`Mixture.group`) that is held out to choose the best epoch's
+        weights; 0 holds none out and keeps the last.
+    patience : int or None, default=None
+        End training after so many epochs without a better validation loss.
+    instruments : sequence of str, default=None
+        What to look for; None takes all names in y, sorted.
+    transformer : STFT, default=None
+        None is ``STFT()``: 16 kHz, 1024-point windows, hop 256 (section 3.3.4).
+    device : str, default="auto"
+        "cpu", "cuda", ...; "auto" takes the fastest that is there.
+    random_state : int, RandomState instance or None, default=None
+    verbose : int, default=1
+        0 is silent; progress is only ever shown on a terminal.
+
+    Attributes
+    ----------
+    instruments_ : tuple of str
+    sample_rate_ : int
+    net_ : skorch.NeuralNet
+    history_ : list of dict
+        Per epoch the loss and its weighted terms ("dc", "mi", "tr"), in training and
+        validation.
+    n_iter_ : int
+        Epochs run.
+    centroids_ : ndarray of shape (n_sources, embedding_size)
+        The mean embedding of each source; only where mask inference is off and deep
+        clustering separates.
+
+    Notes
+    -----
+    Separation uses the masks and, where `mi_weight` is 0, k-means on the embeddings, started
+    from the centroids that training found, so that clusters keep their instruments' names.
+    What the training mixtures hold besides the wanted instruments is one more source of the
+    network that stays in the mixture.
+
+    Examples
+    --------
+    >>> from msa_sk import Cerberus
+    >>> from msa_sk.datasets import make_scenes
+    >>> mixes, scenes = make_scenes(4, random_state=0)
+    >>> cerberus = Cerberus(hidden_size=16, max_epochs=2, random_state=0).fit(mixes, scenes)
+    >>> cerberus.predict(mixes[:1])[0].instruments
+    ('guitar', 'piano')
+    """
+
+    _parameter_constraints = {
+        **NeuralEstimator._parameter_constraints,
+        "dc_weight": [real(0)],
+        "mi_weight": [real(0)],
+        "tr_weight": [real(0)],
+        "hidden_size": [whole(1)],
+        "n_layers": [whole(1)],
+        "dropout": [real(0, 1, closed="left")],
+        "embedding_size": [whole(1)],
+        "input_scale": [StrOptions({"log", "magnitude"})],
+        "transcription_loss": [StrOptions({"mse", "bce"})],
+        "threshold": [real(0, 1, closed="both")],
+        "drum_threshold": [real(0, 1, closed="both")],
+        "min_note": [real(0)],
+        "max_gap": [real(0)],
+    }
+
+    def __init__(
+        self,
+        dc_weight: float = 0.1,
+        mi_weight: float = 1.0,
+        tr_weight: float = 1.0,
+        *,
+        hidden_size: int = 128,
+        n_layers: int = 2,
+        dropout: float = 0.0,
+        embedding_size: int = 20,
+        input_scale: str = "log",
+        transcription_loss: str = "mse",
+        threshold: float = 0.4,
+        drum_threshold: float = 0.3,
+        min_note: float = 0.05,
+        max_gap: float = 0.03,
+        sequence_length: int = 400,
+        max_epochs: int = 30,
+        batch_size: int = 8,
+        lr: float = 1e-3,
+        max_grad_norm: float | None = 1.0,
+        validation_fraction: float = 0.1,
+        patience: int | None = None,
+        instruments: Sequence[str] | None = None,
+        transformer=None,
+        device: str = "auto",
+        random_state=None,
+        verbose: int = 1,
+    ):
+        self.dc_weight = dc_weight
+        self.mi_weight = mi_weight
+        self.tr_weight = tr_weight
+        self.hidden_size = hidden_size
+        self.n_layers = n_layers
+        self.dropout = dropout
+        self.embedding_size = embedding_size
+        self.input_scale = input_scale
+        self.transcription_loss = transcription_loss
+        self.threshold = threshold
+        self.drum_threshold = drum_threshold
+        self.min_note = min_note
+        self.max_gap = max_gap
+        self.sequence_length = sequence_length
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.max_grad_norm = max_grad_norm
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.instruments = instruments
+        self.transformer = transformer
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _scene_tags(self) -> dict[str, bool]:
+        separates = self.dc_weight > 0 or self.mi_weight > 0
+        whole = separates and not getattr(self, "has_rest_", False)
+        return {
+            "separates": separates,
+            "transcribes": self.tr_weight > 0,
+            "blind": False,
+            "additive": whole,
+        }
+
+    def _fit(self, items: list[Spectrogram], scenes: list[Scene]) -> None:
+        if not (self.dc_weight or self.mi_weight or self.tr_weight):
+            raise ParameterError(
+                "Cerberus(dc_weight=, mi_weight=, tr_weight=)",
+                "at least one weight above 0",
+                "all of them 0",
+                "Give the wanted head a weight.",
+            )
+        super()._fit(items, scenes)
+
+    def _make_module(self, n_bins: int, n_sources: int) -> CerberusModule:
+        weights = {"embedding": self.dc_weight, "mask": self.mi_weight, "roll": self.tr_weight}
+        return CerberusModule(
+            n_bins,
+            n_sources,
+            hidden_size=self.hidden_size,
+            n_layers=self.n_layers,
+            dropout=self.dropout,
+            embedding_size=self.embedding_size,
+            input_scale=self.input_scale,
+            heads=[name for name, weight in weights.items() if weight > 0],
+            n_transcribed=len(self.instruments_),
+        )
+
+    def _make_loss(self) -> tuple[Sequence[str], Callable]:
+        loss = CerberusLoss(
+            self.dc_weight, self.mi_weight, self.tr_weight, self.transcription_loss
+        )
+        return [name for name, weight in loss.weights.items() if weight > 0], loss
+
+    def _make_target(
+        self, spectrogram: Spectrogram, levelled: LevelledSTFT, scene: Scene
+    ) -> Example:
+        n_frames = levelled.magnitude.shape[-1]
+        target: Example = {
+            "has_sources": np.float32(scene.sources is not None),
+            "has_notes": np.float32(scene.notes is not None),
+        }
+        if self.dc_weight > 0 or self.mi_weight > 0:
+            sources = (
+                self._true_parts(spectrogram, scene)
+                if scene.sources is not None
+                else np.zeros(
+                    (len(self.instruments_) + self.has_rest_, *spectrogram.mixture.read().shape),
+                    np.float32,
+                )
+            )
+            spectra = spectrogram.analyse(sources) * np.float32(levelled.scale)
+            magnitudes = np.stack([channel_rms(spectrum) for spectrum in spectra])
+            floor = levelled.magnitude.max() * 10 ** (SILENT_DB / 20)
+            target["mask_target"] = phase_sensitive_target(levelled.spectrum, spectra)
+            target["dominant"] = magnitudes.argmax(axis=0).astype(np.uint8)
+            audible = (levelled.magnitude > floor) & magnitudes.any(axis=0)
+            target["audible"] = audible.astype(np.float32)
+        if self.tr_weight > 0:
+            target["roll"] = np.stack(
+                [
+                    notes_to_roll(_notes_of(scene, name), n_frames, spectrogram.frame_rate)
+                    for name in self.instruments_
+                ]
+            )
+        return target
+
+    def _after_training(self, dataset: SceneDataset) -> None:
+        if self.mi_weight == 0 and self.dc_weight > 0:
+            self.centroids_ = self._learn_centroids(dataset)
+
+    def _learn_centroids(self, dataset: SceneDataset, n_examples: int = 64) -> np.ndarray:
+        """Return the mean embedding of each source over some training examples."""
+        n_sources = len(self.instruments_) + self.has_rest_
+        total = np.zeros((n_sources, self.embedding_size))
+        count = np.full((n_sources, 1), 1e-12)
+        chosen = np.linspace(0, len(dataset) - 1, min(n_examples, len(dataset))).astype(int)
+        for index in np.unique(chosen):
+            inputs, target = dataset[int(index)]
+            batch, _ = collate([(inputs, {})])
+            embedding = self.net_.heads(batch)["embedding"][0]
+            for source in range(n_sources):
+                of_source = (target["audible"].T > 0) & (source == target["dominant"].T)
+                total[source] += embedding[of_source].sum(axis=0)
+                count[source] += of_source.sum()
+        return total / count
+
+    def _decode(self, heads: dict[str, np.ndarray], spectrogram: Spectrogram) -> Scene:
+        sources = notes = rolls = None
+        masks = heads.get("mask")
+        if masks is None and "embedding" in heads:
+            masks = self._cluster(heads["embedding"], spectrogram.magnitude)
+        if masks is not None:
+            sources = spectrogram.invert(masks[: len(self.instruments_)])
+        if "roll" in heads:
+            rolls = 1 / (1 + np.exp(-heads["roll"]))
+            notes = tuple(
+                self._decode_notes(roll, name, spectrogram.mixture)
+                for name, roll in zip(self.instruments_, rolls, strict=True)
+            )
+        rate = None if rolls is None else spectrogram.frame_rate
+        return Scene(self.instruments_, spectrogram.mixture.rate, sources, notes, rolls, rate)
+
+    def _decode_notes(self, roll: np.ndarray, name: str, mixture: Mixture) -> Notes:
+        threshold = self.drum_threshold if name == "drums" else self.threshold
+        frame_rate = self.transformer_.frame_rate
+        return roll_to_notes(roll, frame_rate, threshold, self.min_note, self.max_gap)
+
+    def _cluster(self, embedding: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
+        """Return binary masks: each bin belongs to the cluster that its embedding is in."""
+        points = embedding.reshape(-1, embedding.shape[-1])
+        audible = (magnitude > magnitude.max() * 10 ** (SILENT_DB / 20)).T.reshape(-1)
+        clusters = KMeans(len(self.centroids_), init=self.centroids_, n_init=1, random_state=0)
+        if audible.sum() >= len(self.centroids_):
+            centres = clusters.fit(points[audible]).cluster_centers_
+        else:
+            centres = self.centroids_
+        distance = (centres**2).sum(axis=1) - 2 * points @ centres.T
+        labels = distance.argmin(axis=1).reshape(embedding.shape[:2])
+        return np.stack([source == labels.T for source in range(len(centres))]).astype(np.float32)
+
+    def _get_state(self) -> tuple[dict, dict[str, np.ndarray]]:
+        values, arrays = super()._get_state()
+        if hasattr(self, "centroids_"):
+            arrays["centroids_"] = self.centroids_
+        return values, arrays
+
+    def _set_state(self, values: dict, arrays: dict[str, np.ndarray]) -> None:
+        super()._set_state(values, arrays)
+        if "centroids_" in arrays:
+            self.centroids_ = arrays["centroids_"]
+
+
+def _notes_of(scene: Scene, name: str) -> Notes:
+    listed = scene.notes is not None and name in scene.instruments
+    return scene.notes_of(name) if listed else Notes()

@@ -1,0 +1,1 @@
+"""The engine: how networks are trained and run. Only here is skorch known."""

@@ -1,0 +1,78 @@
+"""What happens between epochs: the best weights are kept, and progress is shown."""
+
+import multiprocessing
+import sys
+
+import torch
+from skorch.callbacks import Callback
+from tqdm import tqdm
+
+
+class StopTraining(Exception):
+    """Raised by a callback to end training as planned; never leaves the engine."""
+
+
+class KeepBest(Callback):
+    """Keep the weights of the epoch with the lowest validation loss.
+
+    Parameters
+    ----------
+    patience : int or None
+        End training after so many epochs without a new best; None never does.
+    """
+
+    def __init__(self, patience: int | None):
+        self.patience = patience
+
+    def on_train_begin(self, net, **kwargs):
+        self.best_, self.epochs_since_, self.weights_ = float("inf"), 0, None
+
+    def on_epoch_end(self, net, **kwargs):
+        loss = net.history[-1].get("valid_loss")
+        if loss is None:
+            return
+        self.epochs_since_ += 1
+        if loss < self.best_:
+            self.best_, self.epochs_since_ = loss, 0
+            self.weights_ = {k: v.detach().clone() for k, v in net.module_.state_dict().items()}
+        if self.patience is not None and self.epochs_since_ >= self.patience:
+            raise StopTraining
+
+    def on_train_end(self, net, **kwargs):
+        if self.weights_ is not None:
+            with torch.no_grad():
+                net.module_.load_state_dict(self.weights_)
+        self.weights_ = None
+
+
+class Progress(Callback):
+    """A bar over all batches and a row per epoch, on a terminal; elsewhere nothing."""
+
+    def __init__(self, max_epochs: int, batches_per_epoch: int):
+        self.max_epochs = max_epochs
+        self.batches_per_epoch = batches_per_epoch
+        self.bar_ = None
+
+    def on_train_begin(self, net, **kwargs):
+        if sys.stderr.isatty() and multiprocessing.parent_process() is None:
+            total = self.max_epochs * self.batches_per_epoch
+            self.bar_ = tqdm(total=total, unit="batch", desc="training", leave=False)
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        if self.bar_ is not None and training:
+            self.bar_.update()
+
+    def on_epoch_end(self, net, **kwargs):
+        if self.bar_ is None:
+            return
+        row = net.history[-1]
+        names = [
+            n for n in row if n.startswith(("train_", "valid_")) and isinstance(row[n], float)
+        ]
+        losses = "  ".join(f"{name} {row[name]:.4f}" for name in names)
+        self.bar_.write(f"epoch {row['epoch']:3d}  {losses}", file=sys.stderr)
+
+    def on_train_end(self, net, **kwargs):
+        if self.bar_ is not None:
+            self.bar_.close()
+            self.bar_ = None

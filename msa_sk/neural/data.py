@@ -1,0 +1,116 @@
+"""Training examples: cut from scenes, computed when asked, padded into batches."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from msa_sk.audio import rms
+from msa_sk.records import Scene
+from msa_sk.spectral import Spectrogram, channel_rms, stft
+
+#: Arrays by name, each with time as its last axis, or one number.
+Example = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class LevelledSTFT:
+    """The spectrum of a mixture that was divided by its RMS: what networks see.
+
+    It is also divided by the window's norm, so that white noise has magnitudes around 1
+    whatever the window.
+    """
+
+    spectrum: np.ndarray  # (n_bins, n_frames) or (n_channels, n_bins, n_frames)
+    magnitude: np.ndarray  # (n_bins, n_frames)
+    scale: float
+
+    @classmethod
+    def of(cls, spectrogram: Spectrogram) -> "LevelledSTFT":
+        audio = spectrogram.audio
+        level = rms(audio) * np.sqrt(
+            spectrogram.n_fft * 3 / 8
+        )  # 3/8: mean square of a Hann window
+        scale = 1 / level if level > 0 else 1.0
+        spectrum = stft(audio, spectrogram.n_fft, spectrogram.hop_length, spectrogram.window)
+        # Scaled in double precision: the reciprocal of a very quiet level overflows in single.
+        spectrum = (spectrum * np.float64(scale)).astype(np.complex64)
+        return cls(spectrum, channel_rms(spectrum), scale)
+
+
+class SceneDataset(Dataset):
+    """Windows of scenes as (inputs, targets); nothing is kept in memory.
+
+    Parameters
+    ----------
+    spectrograms : sequence of Spectrogram
+    scenes : sequence of Scene
+    make_target : callable
+        ``make_target(spectrogram, levelled, scene)`` gives the targets, an `Example`.
+    sequence_length : int
+        Longest window, in frames: what is longer is cut.
+    """
+
+    def __init__(
+        self,
+        spectrograms: Sequence[Spectrogram],
+        scenes: Sequence[Scene],
+        make_target: Callable[[Spectrogram, LevelledSTFT, Scene], Example],
+        sequence_length: int,
+    ):
+        self.spectrograms, self.scenes = spectrograms, scenes
+        self.make_target = make_target
+        self.windows = [
+            (i, start, duration)
+            for i, spectrogram in enumerate(spectrograms)
+            for start, duration in cut(spectrogram, sequence_length)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, index: int) -> tuple[Example, Example]:
+        i, start, duration = self.windows[index]
+        spectrogram, scene = self.spectrograms[i], self.scenes[i]
+        if duration is not None:
+            mixture = spectrogram.mixture.excerpt(start, duration)
+            spectrogram = replace(spectrogram, mixture=mixture)
+            scene = scene.excerpt(start, duration)
+        levelled = LevelledSTFT.of(spectrogram)
+        inputs = {"magnitude": levelled.magnitude}
+        return inputs, {**inputs, **self.make_target(spectrogram, levelled, scene)}
+
+
+def cut(spectrogram: Spectrogram, sequence_length: int) -> list[tuple[float, float | None]]:
+    """Return the (start, duration) in seconds of windows of at most so many frames.
+
+    One window that is the whole has the duration None.
+    """
+    mixture = spectrogram.mixture
+    longest = sequence_length / spectrogram.frame_rate
+    if mixture.duration <= longest:
+        return [(0.0, None)]
+    starts = np.arange(0, mixture.duration, longest)
+    ends = np.minimum(starts + longest, mixture.duration)
+    windows = [(float(a), float(b - a)) for a, b in zip(starts, ends, strict=True)]
+    return [window for window in windows if window[1] * spectrogram.frame_rate >= 1]
+
+
+def collate(examples: Sequence[tuple[Example, Example]]):
+    """Pad examples along time and stack them; ``lengths`` says how many frames are true."""
+    lengths = torch.tensor([inputs["magnitude"].shape[-1] for inputs, _ in examples])
+    n_frames = int(lengths.max())
+
+    def stack(name: str, side: int) -> torch.Tensor:
+        arrays = [np.asarray(example[side][name]) for example in examples]
+        if arrays[0].ndim == 0:
+            return torch.from_numpy(np.stack(arrays))
+        padded = np.zeros((len(arrays), *arrays[0].shape[:-1], n_frames), arrays[0].dtype)
+        for row, array in zip(padded, arrays, strict=True):
+            row[..., : array.shape[-1]] = array
+        return torch.from_numpy(padded)
+
+    inputs, targets = ({name: stack(name, side) for name in examples[0][side]} for side in (0, 1))
+    return {**inputs, "lengths": lengths}, {**targets, "lengths": lengths}

@@ -1,0 +1,202 @@
+"""The estimator that has a network: four hooks, and everything around them."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+from skorch.helper import predefined_split
+from torch.utils.data import DataLoader
+
+from msa_sk._sklearn import real, whole
+from msa_sk.base import SpectralEstimator, has_rest, stack_sources
+from msa_sk.exceptions import ParameterError
+from msa_sk.neural.callbacks import KeepBest, Progress
+from msa_sk.neural.data import Example, LevelledSTFT, SceneDataset, collate
+from msa_sk.neural.net import SceneNet
+from msa_sk.neural.randomness import isolated_seed
+from msa_sk.records import Scene
+from msa_sk.spectral import Spectrogram
+
+
+class NeuralEstimator(SpectralEstimator):
+    """Base class of systems that learn by gradient.
+
+    A subclass has four hooks:
+
+    - ``_make_module(n_bins, n_sources)`` gives the network, a torch module that takes
+      ``magnitude`` (n_batch, n_bins, n_frames) and ``lengths`` (n_batch,) and returns a dict
+      of raw heads;
+    - ``_make_loss()`` gives ``(terms, loss)``: the names of the loss terms and a callable
+      ``loss(heads, target) -> dict of Tensor``;
+    - ``_make_target(spectrogram, levelled, scene)`` gives the arrays that the loss reads;
+    - ``_decode(heads, spectrogram)`` makes a Scene of one mixture's heads.
+
+    The number of sources that the network knows is that of `instruments_`, and one more for
+    the rest where the training mixtures hold more than the wanted instruments.
+    """
+
+    _parameter_constraints = {
+        "sequence_length": [whole(1)],
+        "max_epochs": [whole(1)],
+        "batch_size": [whole(1)],
+        "lr": [real(0, closed="neither")],
+        "max_grad_norm": [None, real(0, closed="neither")],
+        "validation_fraction": [real(0, 1, closed="left")],
+        "patience": [None],
+        "instruments": [None, list, tuple],
+        "transformer": [None, object],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    @abstractmethod
+    def _make_module(self, n_bins: int, n_sources: int) -> torch.nn.Module: ...
+
+    @abstractmethod
+    def _make_loss(self) -> tuple[Sequence[str], Callable]: ...
+
+    @abstractmethod
+    def _make_target(
+        self, spectrogram: Spectrogram, levelled: LevelledSTFT, scene: Scene
+    ) -> Example: ...
+
+    @abstractmethod
+    def _decode(self, heads: dict[str, np.ndarray], spectrogram: Spectrogram) -> Scene: ...
+
+    def _fit(self, items: list[Spectrogram], scenes: list[Scene]) -> None:
+        random = check_random_state(self.random_state)
+        seed = int(random.randint(2**31 - 1))
+        self.has_rest_ = has_rest(items, scenes, self.instruments_)
+        train, valid = split_by_group(items, self.validation_fraction, random)
+        datasets = [
+            SceneDataset(
+                [items[i] for i in part],
+                [scenes[i] for i in part],
+                self._make_target,
+                self.sequence_length,
+            )
+            for part in (train, valid)
+        ]
+        with isolated_seed(seed):
+            self.net_ = self._make_net(seed, datasets[0], datasets[1])
+            self.net_.train(datasets[0], self.max_epochs)
+            self._after_training(datasets[0])
+        self.net_.set_params(train_split=None)  # it holds the validation data
+        self.history_ = self.net_.epochs()
+        self.n_iter_ = len(self.history_)
+
+    def _make_net(self, seed: int, train: Sequence = (), valid: Sequence = ()) -> SceneNet:
+        terms, loss = self._make_loss()
+        generator = torch.Generator().manual_seed(seed)
+        callbacks: list[tuple[str, Any]] = [("keep_best", KeepBest(self.patience))]
+        if self.verbose:
+            batches = -(-len(train) // self.batch_size)
+            callbacks.append(("progress", Progress(self.max_epochs, batches)))
+        n_sources = len(self.instruments_) + self.has_rest_
+        return SceneNet(
+            self._make_module(self.transformer_.n_bins, n_sources),
+            loss,
+            terms=terms,
+            optimizer=torch.optim.Adam,
+            lr=self.lr,
+            max_grad_norm=self.max_grad_norm,
+            batch_size=self.batch_size,
+            iterator_train=DataLoader,
+            iterator_train__collate_fn=collate,
+            iterator_train__shuffle=True,
+            iterator_train__generator=generator,
+            iterator_valid__collate_fn=collate,
+            iterator_valid__generator=generator,
+            train_split=predefined_split(valid) if len(valid) else None,
+            callbacks=callbacks,
+            device=resolve_device(self.device),
+            verbose=0,
+        )
+
+    def _after_training(self, dataset: SceneDataset) -> None:
+        """Learn what is not learnt by gradient; a subclass may need to."""
+
+    def _true_parts(self, spectrogram: Spectrogram, scene: Scene) -> np.ndarray:
+        """Return (n_sources, ...) samples of what the network tells apart, the rest included."""
+        audio = spectrogram.mixture.read()
+        sources = stack_sources(scene, self.instruments_, audio)
+        if self.has_rest_:
+            sources = np.concatenate([sources, [audio - sources.sum(axis=0)]])
+        return sources
+
+    def _predict_one(self, item: Spectrogram) -> Scene:
+        magnitude = LevelledSTFT.of(item).magnitude
+        batch, _ = collate([({"magnitude": magnitude}, {})])
+        heads = self.net_.heads(batch)
+        return self._decode({name: value[0] for name, value in heads.items()}, item)
+
+    def _get_state(self) -> tuple[dict, dict[str, np.ndarray]]:
+        values, arrays = super()._get_state()
+        weights = self.net_.module_.state_dict()
+        arrays.update({f"module.{k}": v.cpu().numpy() for k, v in weights.items()})
+        values.update(has_rest_=self.has_rest_, history_=self.history_, n_iter_=self.n_iter_)
+        return values, arrays
+
+    def _set_state(self, values: dict, arrays: dict[str, np.ndarray]) -> None:
+        super()._set_state(values, arrays)
+        self.has_rest_ = values["has_rest_"]
+        self.history_, self.n_iter_ = values["history_"], values["n_iter_"]
+        with isolated_seed(0):
+            self.net_ = self._make_net(0).initialize()
+        prefix = "module."
+        weights = {
+            k.removeprefix(prefix): torch.from_numpy(v.copy())
+            for k, v in arrays.items()
+            if k.startswith(prefix)
+        }
+        self.net_.module_.load_state_dict(weights)
+
+
+def split_by_group(
+    items: Sequence[Spectrogram], fraction: float, random: np.random.RandomState
+) -> tuple[list[int], list[int]]:
+    """Return indices for training and validation that share no song.
+
+    Mixtures without a group are songs of their own. With fewer than two songs, or a fraction
+    of 0, nothing is held out.
+    """
+    songs: dict[Any, list[int]] = {}
+    for i, item in enumerate(items):
+        group = item.mixture.group
+        songs.setdefault(("mixture", i) if group is None else group, []).append(i)
+    order = random.permutation(len(songs))
+    n_held_out = round(fraction * len(songs)) if len(songs) > 1 else 0
+    if fraction > 0 and len(songs) > 1:
+        n_held_out = min(max(1, n_held_out), len(songs) - 1)
+    members = list(songs.values())
+    held_out = sorted(i for k in order[:n_held_out] for i in members[k])
+    kept = sorted(i for k in order[n_held_out:] for i in members[k])
+    return kept, held_out
+
+
+def resolve_device(device: str) -> str:
+    """Return the torch device for a name; "auto" takes cuda, then mps, then cpu.
+
+    Raises
+    ------
+    ParameterError
+        If torch does not know the device, or it is not there.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ParameterError(
+            "device",
+            "'auto' or a torch device that is there",
+            repr(device),
+            "Use 'cpu' or 'auto'.",
+        ) from error
+    return device

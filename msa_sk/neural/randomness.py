@@ -1,0 +1,15 @@
+"""Seeds that stay inside."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def isolated_seed(seed: int) -> Iterator[None]:
+    """Seed torch's generators within the block; afterwards they are as they were."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=list(devices)):
+        torch.manual_seed(seed)
+        yield

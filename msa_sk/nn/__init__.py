@@ -1,0 +1,1 @@
+"""Blocks of networks and their losses: torch, and nothing of this package."""

@@ -1,0 +1,90 @@
+"""Losses as pure functions of (output, target): one value per example of the batch.
+
+Each is a mean over what is valid in the example, so that neither padding nor the length of
+an example changes its weight.
+"""
+
+import torch
+from torch import Tensor
+
+
+def frame_mask(lengths: Tensor, n_frames: int) -> Tensor:
+    """Return (n_batch, n_frames): 1 for frames that are there, 0 for padding."""
+    return (torch.arange(n_frames, device=lengths.device) < lengths[:, None]).float()
+
+
+def deep_clustering_loss(embedding: Tensor, dominant: Tensor, weight: Tensor, n_sources: int):
+    """Distance of the affinities that an embedding implies from the true ones (eq. 3.1).
+
+    ``||VV' - YY'||^2`` is computed as ``||V'V||^2 - 2 ||V'Y||^2 + ||Y'Y||^2``, which never
+    builds a matrix of bins by bins, and divided by the squared total weight of the bins. The
+    terms nearly cancel, so it is computed in float32 or better whatever the precision of V.
+
+    Parameters
+    ----------
+    embedding : Tensor of shape (n_batch, n_frames, n_bins, n_dimensions)
+        V, of unit length.
+    dominant : int Tensor of shape (n_batch, n_frames, n_bins)
+        The index of each bin's loudest source: the column of Y that holds its 1.
+    weight : Tensor of shape (n_batch, n_frames, n_bins)
+        0 for bins that do not count: silence and padding.
+    n_sources : int
+
+    Returns
+    -------
+    loss : Tensor of shape (n_batch,)
+        0 where no bin counts.
+    """
+    total = weight.flatten(1).sum(1).clamp(min=1e-12)
+    share = (weight / total[:, None, None]).sqrt().flatten(1)[..., None]
+    with torch.autocast(embedding.device.type, enabled=False):
+        v = embedding.flatten(1, 2).float() * share
+        y = torch.nn.functional.one_hot(dominant.flatten(1), n_sources).float() * share
+        vv, vy, yy = v.mT @ v, v.mT @ y, y.mT @ y
+        return (vv**2).sum((1, 2)) - 2 * (vy**2).sum((1, 2)) + (yy**2).sum((1, 2))
+
+
+def mask_loss(mask: Tensor, magnitude: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """Mean absolute error of masked magnitudes (eq. 3.2).
+
+    Parameters
+    ----------
+    mask, target : Tensor of shape (n_batch, n_sources, n_bins, n_frames)
+        With the target clip(Re(S conj X) / |X|, 0, |X|) it is the truncated phase-sensitive
+        approximation.
+    magnitude : Tensor of shape (n_batch, n_bins, n_frames)
+        Of the mixture.
+    valid : Tensor of shape (n_batch, n_frames)
+
+    Returns
+    -------
+    loss : Tensor of shape (n_batch,)
+    """
+    error = (mask * magnitude[:, None] - target).abs().mean((1, 2))
+    return _mean_over_frames(error, valid)
+
+
+def roll_loss(logits: Tensor, roll: Tensor, valid: Tensor, kind: str = "mse") -> Tensor:
+    """Mean squared error (section 3.2.4), or mean cross-entropy, of piano rolls.
+
+    Parameters
+    ----------
+    logits, roll : Tensor of shape (n_batch, n_sources, n_pitches, n_frames)
+    valid : Tensor of shape (n_batch, n_frames)
+    kind : {"mse", "bce"}, default="mse"
+
+    Returns
+    -------
+    loss : Tensor of shape (n_batch,)
+    """
+    if kind == "mse":
+        error = (torch.sigmoid(logits) - roll) ** 2
+    else:
+        error = torch.nn.functional.binary_cross_entropy_with_logits(
+            logits, roll, reduction="none"
+        )
+    return _mean_over_frames(error.mean((1, 2)), valid)
+
+
+def _mean_over_frames(values: Tensor, valid: Tensor) -> Tensor:
+    return (values * valid).sum(1) / valid.sum(1).clamp(min=1)
