@@ -46,11 +46,11 @@ if TYPE_CHECKING:
     from msa_sk.spectral import STFT, Spectrogram
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     if name not in _WHERE:
         raise AttributeError(f"module 'msa_sk' has no attribute {name!r}")
     return getattr(importlib.import_module(_WHERE[name]), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)

@@ -220,7 +220,9 @@ def write_audio(
     return path
 
 
-def resample(audio: np.ndarray, rate: int, new_rate: int, n_samples: int | None = None):
+def resample(
+    audio: np.ndarray, rate: int, new_rate: int, n_samples: int | None = None
+) -> np.ndarray:
     """Resample along the last axis.
 
     Parameters

@@ -83,7 +83,7 @@ class SceneEstimator(BaseEstimator):
             raise InputError(
                 "X", "at least one mixture", "none", "Pass the mixtures to learn from."
             )
-        scenes = None
+        scenes: list[Scene] = []
         if self._scene_tags()["blind"]:
             self.instruments_ = tuple(f"source_{i}" for i in range(self.n_sources))
         else:
@@ -119,7 +119,9 @@ class SceneEstimator(BaseEstimator):
         self._check_fitted()
         return map(self._predict_item, self._accept(X))
 
-    def predict_to_files(self, X: Any, directory: str | os.PathLike, overwrite: bool = False):
+    def predict_to_files(
+        self, X: Any, directory: str | os.PathLike, overwrite: bool = False
+    ) -> list[Path]:
         """Predict and write each scene at once, holding one at a time.
 
         Parameters

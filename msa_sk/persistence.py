@@ -119,7 +119,7 @@ def _read_body(path: Path) -> bytes:
     return body
 
 
-def _describe(estimator: BaseEstimator, prefix: str, arrays: dict[str, np.ndarray]) -> dict:
+def _describe(estimator: Any, prefix: str, arrays: dict[str, np.ndarray]) -> dict:
     """Return an estimator as JSON values; add its arrays under names that start with `prefix`."""
     name = type(estimator).__name__
     if _resolve(name) is not type(estimator):

@@ -56,7 +56,7 @@ class Notes:
     onset: np.ndarray = field(default_factory=lambda: np.zeros(0))
     offset: np.ndarray = field(default_factory=lambda: np.zeros(0))
     pitch: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
-    velocity: np.ndarray | None = None
+    velocity: np.ndarray = None  # type: ignore[assignment]
 
     def __post_init__(self):
         columns = {
@@ -355,9 +355,10 @@ class Mixture:
 
     def read_source(self, name: str, sample_rate: int | None = None) -> np.ndarray:
         """Return one of `sources` as float32 samples, at the mixture's rate or another one."""
-        if name not in (self.sources or {}):
-            raise unknown_name(f"{self!r}.sources", name, list(self.sources or {}))
-        return _read(self.sources[name], f"source {name!r}", sample_rate or self.rate, self.rate)
+        sources = self.sources or {}
+        if name not in sources:
+            raise unknown_name(f"{self!r}.sources", name, list(sources))
+        return _read(sources[name], f"source {name!r}", sample_rate or self.rate, self.rate)
 
     def excerpt(self, start: float, duration: float) -> "Mixture":
         """Return a stretch of the mixture, with its notes and sources; seconds.
@@ -608,7 +609,7 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
             temporary.write_text(json.dumps(about, indent=2) + "\n")
         return [*written, directory / "scene.json"]
 
-    def plot(self, truth: "Scene | None" = None):
+    def plot(self, truth: "Scene | None" = None) -> Any:
         """Draw each source's spectrogram and notes, beside the truth where it is given.
 
         Returns

@@ -38,7 +38,9 @@ def stft(audio: np.ndarray, n_fft: int, hop_length: int, window: str = "hann") -
     return spectrum[..., :n_frames]
 
 
-def istft(spectrum: np.ndarray, n_samples: int, hop_length: int, window: str = "hann"):
+def istft(
+    spectrum: np.ndarray, n_samples: int, hop_length: int, window: str = "hann"
+) -> np.ndarray:
     """Undo `stft`: return float32 audio of shape (..., n_samples)."""
     import librosa
 

@@ -5,6 +5,7 @@ masks (mask inference), and piano rolls (transcription).
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from msa_sk.nn.heads import EmbeddingHead, MaskHead, RollHead
 from msa_sk.nn.losses import deep_clustering_loss, frame_mask, mask_loss, roll_loss
 from msa_sk.records import Mixture, Notes, Scene
 from msa_sk.rolls import N_PITCHES, notes_to_roll, roll_to_notes
-from msa_sk.spectral import Spectrogram, channel_rms
+from msa_sk.spectral import STFT, Spectrogram, channel_rms
 
 # Bins this far below the loudest of their example count as silent in deep clustering, as in
 # Hershey et al., "Deep clustering", ICASSP 2016.
@@ -282,9 +283,9 @@ class Cerberus(NeuralEstimator):
         validation_fraction: float = 0.1,
         patience: int | None = None,
         instruments: Sequence[str] | None = None,
-        transformer=None,
+        transformer: STFT | None = None,
         device: str = "auto",
-        random_state=None,
+        random_state: Any = None,
         verbose: int = 1,
     ):
         self.dc_weight = dc_weight
@@ -358,8 +359,8 @@ class Cerberus(NeuralEstimator):
     ) -> Example:
         n_frames = levelled.magnitude.shape[-1]
         target: Example = {
-            "has_sources": np.float32(scene.sources is not None),
-            "has_notes": np.float32(scene.notes is not None),
+            "has_sources": np.array(scene.sources is not None, np.float32),
+            "has_notes": np.array(scene.notes is not None, np.float32),
         }
         if self.dc_weight > 0 or self.mi_weight > 0:
             sources = (

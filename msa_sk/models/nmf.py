@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -15,7 +16,7 @@ from msa_sk.base import SpectralEstimator, has_rest, stack_sources
 from msa_sk.exceptions import AudioError
 from msa_sk.masking import ratio_masks
 from msa_sk.records import Scene
-from msa_sk.spectral import Spectrogram, channel_rms
+from msa_sk.spectral import STFT, Spectrogram, channel_rms
 
 _N_MELS, _N_CEPSTRA = 40, 13
 
@@ -26,7 +27,7 @@ def learn_spectra(
     beta_loss: str = "frobenius",
     max_iter: int = 200,
     tol: float = 1e-4,
-    random_state=None,
+    random_state: Any = None,
 ) -> np.ndarray:
     """Return the spectra of which a magnitude spectrogram is best composed.
 
@@ -98,7 +99,7 @@ def _solver(beta_loss: str) -> str:
 
 
 def cluster_spectra(
-    components: np.ndarray, n_sources: int, sample_rate: int, random_state=None
+    components: np.ndarray, n_sources: int, sample_rate: int, random_state: Any = None
 ) -> np.ndarray:
     """Group spectra by timbre: k-means on their mel-frequency cepstra.
 
@@ -213,8 +214,8 @@ class NMFSeparator(SpectralEstimator):
         blind: bool = False,
         n_sources: int = 2,
         instruments: Sequence[str] | None = None,
-        transformer=None,
-        random_state=None,
+        transformer: STFT | None = None,
+        random_state: Any = None,
     ):
         self.n_components = n_components
         self.beta_loss = beta_loss
@@ -232,9 +233,9 @@ class NMFSeparator(SpectralEstimator):
         whole = not getattr(self, "_has_rest", False)
         return {**super()._scene_tags(), "blind": bool(self.blind), "additive": whole}
 
-    def _fit(self, items: list[Spectrogram], scenes: list[Scene] | None) -> None:
+    def _fit(self, items: list[Spectrogram], scenes: list[Scene]) -> None:
         random = check_random_state(self.random_state)
-        if self.blind or scenes is None:
+        if self.blind:
             self._seed = int(random.randint(2**31 - 1))
             self._has_rest = False
             return

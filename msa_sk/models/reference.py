@@ -13,7 +13,7 @@ from msa_sk.base import SceneEstimator, SpectralEstimator, stack_sources
 from msa_sk.exceptions import InputError
 from msa_sk.masking import ratio_masks
 from msa_sk.records import Mixture, Scene
-from msa_sk.spectral import Spectrogram, channel_rms
+from msa_sk.spectral import STFT, Spectrogram, channel_rms
 
 
 def attach_truth(X: Any, y: Any, sample_rate: int = 16000) -> list[Mixture]:
@@ -117,7 +117,10 @@ class IdealMaskSeparator(SpectralEstimator):
     }
 
     def __init__(
-        self, mask: str = "ratio", instruments: Sequence[str] | None = None, transformer=None
+        self,
+        mask: str = "ratio",
+        instruments: Sequence[str] | None = None,
+        transformer: STFT | None = None,
     ):
         self.mask = mask
         self.instruments = instruments

@@ -98,7 +98,9 @@ def cut(spectrogram: Spectrogram, sequence_length: int) -> list[tuple[float, flo
     return [window for window in windows if window[1] * spectrogram.frame_rate >= 1]
 
 
-def collate(examples: Sequence[tuple[Example, Example]]):
+def collate(
+    examples: Sequence[tuple[Example, Example]],
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Pad examples along time and stack them; ``lengths`` says how many frames are true."""
     lengths = torch.tensor([inputs["magnitude"].shape[-1] for inputs, _ in examples])
     n_frames = int(lengths.max())

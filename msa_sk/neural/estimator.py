@@ -89,7 +89,7 @@ class NeuralEstimator(SpectralEstimator):
         self.history_ = self.net_.epochs()
         self.n_iter_ = len(self.history_)
 
-    def _make_net(self, seed: int, train: Sequence = (), valid: Sequence = ()) -> SceneNet:
+    def _make_net(self, seed: int, train: Any = (), valid: Any = ()) -> SceneNet:
         terms, loss = self._make_loss()
         generator = torch.Generator().manual_seed(seed)
         callbacks: list[tuple[str, Any]] = [("keep_best", KeepBest(self.patience))]

@@ -27,7 +27,9 @@ class SceneNet(NeuralNet):
     ``criterion(heads, target) -> dict of Tensor``.
     """
 
-    def __init__(self, *args: Any, terms=(), max_grad_norm: float | None = None, **kwargs: Any):
+    def __init__(
+        self, *args: Any, terms: Any = (), max_grad_norm: float | None = None, **kwargs: Any
+    ):
         super().__init__(*args, **kwargs)
         self.terms = terms
         self.max_grad_norm = max_grad_norm
@@ -42,7 +44,7 @@ class SceneNet(NeuralNet):
         self.criterion_ = self.criterion
         return self
 
-    def get_loss(self, y_pred, y_true, X=None, training: bool = False) -> Tensor:
+    def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
         terms = self.criterion_(y_pred, y_true)
         loss = sum(terms.values())
         if not torch.isfinite(loss):
@@ -68,7 +70,7 @@ class SceneNet(NeuralNet):
             )
         return step
 
-    def train(self, dataset, max_epochs: int) -> "SceneNet":
+    def train(self, dataset: Any, max_epochs: int) -> "SceneNet":
         """Train from scratch; interruptions and failures are raised, not swallowed."""
         self.initialize()
         self.notify("on_train_begin", X=dataset, y=None)

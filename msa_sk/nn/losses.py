@@ -13,7 +13,9 @@ def frame_mask(lengths: Tensor, n_frames: int) -> Tensor:
     return (torch.arange(n_frames, device=lengths.device) < lengths[:, None]).float()
 
 
-def deep_clustering_loss(embedding: Tensor, dominant: Tensor, weight: Tensor, n_sources: int):
+def deep_clustering_loss(
+    embedding: Tensor, dominant: Tensor, weight: Tensor, n_sources: int
+) -> Tensor:
     """Distance of the affinities that an embedding implies from the true ones (eq. 3.1).
 
     ``||VV' - YY'||^2`` is computed as ``||V'V||^2 - 2 ||V'Y||^2 + ||Y'Y||^2``, which never
