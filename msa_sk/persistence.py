@@ -121,12 +121,13 @@ def _read_body(path: Path) -> bytes:
 
 def _describe(estimator: Any, prefix: str, arrays: dict[str, np.ndarray]) -> dict:
     """Return an estimator as JSON values; add its arrays under names that start with `prefix`."""
-    name = type(estimator).__name__
-    if _resolve(name) is not type(estimator):
+    cls = type(estimator)
+    name = cls.__name__
+    if _resolve(name) is not cls:
         raise ParameterError(
             "save",
             "an estimator of msa_sk or a registered class",
-            f"{type(estimator).__module__}.{name}",
+            f"{cls.__module__}.{name}",
             "Call msa_sk.persistence.register on its class.",
         )
     if isinstance(estimator, Pipeline):
