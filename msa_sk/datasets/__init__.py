@@ -5,6 +5,7 @@ import importlib
 # Imported when first asked for: rendering and reading need libraries that composing does not.
 _WHERE = {
     "Excerpts": "msa_sk.datasets.excerpts",
+    "SYNTHETIC_INSTRUMENTS": "msa_sk.datasets.synthetic",
     "make_scenes": "msa_sk.datasets.synthetic",
     "mix_incoherent": "msa_sk.datasets.mixing",
     "render_scenes": "msa_sk.datasets.rendered",
@@ -13,11 +14,11 @@ _WHERE = {
 __all__ = [*_WHERE]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     if name not in _WHERE:
         raise AttributeError(f"module 'msa_sk.datasets' has no attribute {name!r}")
     return getattr(importlib.import_module(_WHERE[name]), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)
