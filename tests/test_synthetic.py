@@ -230,17 +230,20 @@ def test_chords_fill_their_section(section):
         assert set(chord.tones) <= set(chord.scale)
 
 
-def test_a_dominant_in_minor_raises_the_seventh_degree():
-    chords = [
-        chord
-        for seed in range(20)
-        for chord in _composer._write_section(4, 0.5, 0, "minor", np.random.default_rng(seed))[2]
-        if chord.tones[:3] == (7, 11, 2)
-    ]
-    assert chords
-    for chord in chords:
-        assert 11 in chord.scale
-        assert 10 not in chord.scale
+@pytest.mark.parametrize(
+    ("numeral", "mode", "with_seventh", "tones", "scale"),
+    [
+        ("I", "major", False, (0, 4, 7), (0, 2, 4, 5, 7, 9, 11)),
+        ("V", "major", True, (7, 11, 2, 5), (0, 2, 4, 5, 7, 9, 11)),
+        ("V", "minor", False, (7, 11, 2), (0, 2, 3, 5, 7, 8, 11)),  # the leading note
+        ("iv", "major", False, (5, 8, 0), (0, 2, 4, 5, 8, 11)),
+    ],
+)
+def test_chords_bring_their_own_tones_into_the_scale(numeral, mode, with_seventh, tones, scale):
+    assert _composer._spell(numeral, 0, mode, with_seventh) == (tones, scale)
+    in_d = _composer._spell(numeral, 2, mode, with_seventh)
+    assert in_d[0] == tuple((tone + 2) % 12 for tone in tones)
+    assert set(in_d[1]) == {(tone + 2) % 12 for tone in scale}
 
 
 def test_the_bass_plays_each_chords_root_first(section):
@@ -270,7 +273,7 @@ def test_strums_run_over_the_strings():
         notes.setdefault(np.floor(2 * event.beat) / 2, []).append(event)
     for beat, strings in notes.items():
         beats, pitches = np.array([(event.beat, event.pitch) for event in strings]).T
-        delays = np.diff(beats) * section.beat
+        delays = np.diff(beats) * section.pulse
         assert (delays > 0.005).all()
         assert (delays < 0.03).all()
         assert (np.sign(np.diff(pitches)) == (1 if beat % 1 == 0 else -1)).all()

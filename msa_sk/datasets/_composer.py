@@ -89,7 +89,7 @@ class Section(NamedTuple):
     """Four bars: what the instruments agree on."""
 
     meter: int
-    beat: float  # seconds
+    pulse: float  # seconds per beat
     chords: tuple[Chord, ...]
     density: float  # 0 is calm, 1 is busy
 
@@ -121,17 +121,17 @@ def compose(instruments: Sequence[str], duration: float, rng: np.random.Generato
     """
     mode = str(rng.choice(list(_SCALES)))
     tonic, meter = int(rng.integers(12)), int(rng.choice([3, 4], p=[0.2, 0.8]))
-    beat = 60 / rng.uniform(72, 148)
+    pulse = 60 / rng.uniform(72, 148)
     swing = rng.choice([0.5, rng.uniform(0.56, 0.67)], p=[0.7, 0.3])
     unevenness = rng.uniform(0.002, 0.01)
     leaders = [name for name in instruments if ARRANGEMENTS[name].lead]
     leader = str(rng.choice(leaders)) if leaders else None
 
-    n_sections = max(1, int(np.ceil(duration / (beat * meter * _BARS))))
+    n_sections = max(1, int(np.ceil(duration / (pulse * meter * _BARS))))
     form = list(islice(cycle(_FORM), n_sections))
     parts: dict[str, list[list[Event]]] = {}  # section letter: events of each instrument
     for letter in sorted(set(form)):
-        section = _write_section(meter, beat, tonic, mode, rng)
+        section = _write_section(meter, pulse, tonic, mode, rng)
         parts[letter] = [_arrange(name, name == leader, section, rng) for name in instruments]
 
     notes = []
@@ -141,35 +141,40 @@ def compose(instruments: Sequence[str], duration: float, rng: np.random.Generato
             for number, letter in enumerate(form)
             for event in parts[letter][index]
         ]
-        notes.append(_perform(events, beat, swing, unevenness, rng))
+        notes.append(_perform(events, pulse, swing, unevenness, rng))
     return notes
 
 
 def _write_section(
-    meter: int, beat: float, tonic: int, mode: str, rng: np.random.Generator
+    meter: int, pulse: float, tonic: int, mode: str, rng: np.random.Generator
 ) -> Section:
     numerals = str(rng.choice(_PROGRESSIONS[mode])).split()
     length = meter * _BARS / len(numerals)
-    with_sevenths = rng.random() < 0.3
-    chords = []
-    for i, numeral in enumerate(numerals):
-        root, triad = _NUMERALS[numeral]
-        tones = [root + step for step in triad]
-        if with_sevenths:
-            tones.append(root + (11 if numeral in ("I", "IV", "III", "VI") else 10))
-        tones = [tone % 12 for tone in tones]
-        borrowed = set(tones) - set(_SCALES[mode])
-        clashing = {(tone + step) % 12 for tone in borrowed for step in (-1, 1)}
-        scale = set(_SCALES[mode]) - (clashing - {0}) | set(tones)
-        chords.append(
-            Chord(
-                i * length,
-                length,
-                tuple((tonic + tone) % 12 for tone in tones),
-                tuple(sorted((tonic + step) % 12 for step in scale)),
-            )
-        )
-    return Section(meter, beat, tuple(chords), float(rng.random()))
+    with_seventh = rng.random() < 0.3
+    chords = [
+        Chord(i * length, length, *_spell(numeral, tonic, mode, with_seventh))
+        for i, numeral in enumerate(numerals)
+    ]
+    return Section(meter, pulse, tuple(chords), float(rng.random()))
+
+
+def _spell(
+    numeral: str, tonic: int, mode: str, with_seventh: bool
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return a chord's pitch classes, and those of the scale to play over it."""
+    root, triad = _NUMERALS[numeral]
+    tones = [root + step for step in triad]
+    if with_seventh:
+        tones.append(root + (11 if numeral in ("I", "III", "IV", "VI") else 10))
+    tones = [tone % 12 for tone in tones]
+    # a borrowed tone displaces its neighbours in the scale, never the tonic
+    borrowed = set(tones) - set(_SCALES[mode])
+    neighbours = {(tone + step) % 12 for tone in borrowed for step in (-1, 1)} - {0}
+    scale = (set(_SCALES[mode]) - neighbours) | set(tones)
+    return (
+        tuple((tonic + tone) % 12 for tone in tones),
+        tuple(sorted((tonic + tone) % 12 for tone in scale)),
+    )
 
 
 def _arrange(name: str, leads: bool, section: Section, rng: np.random.Generator) -> list[Event]:
@@ -188,15 +193,15 @@ def _arrange(name: str, leads: bool, section: Section, rng: np.random.Generator)
 
 
 def _perform(
-    events: list[Event], beat: float, swing: float, unevenness: float, rng: np.random.Generator
+    events: list[Event], pulse: float, swing: float, unevenness: float, rng: np.random.Generator
 ) -> Notes:
     """Turn written events into played notes."""
     written, length, pitch, accent = np.array(sorted(events), dtype=float).T
     whole = np.floor(written)
     part = np.interp(written - whole, [0, 0.5, 1], [0, swing, 1])
-    onset = (whole + part) * beat + rng.normal(0, unevenness, len(events))
+    onset = (whole + part) * pulse + rng.normal(0, unevenness, len(events))
     onset = np.maximum(onset, 0)
-    offset = onset + length * beat * rng.uniform(0.7, 0.98)
+    offset = onset + length * pulse * rng.uniform(0.7, 0.98)
     velocity = rng.uniform(68, 88) + accent + rng.normal(0, 5, len(events))
 
     # a string or a key plays one note at a time: the next stroke ends the one before
@@ -302,7 +307,7 @@ def _arpeggio(
 
 def _strum(section: Section, rng: np.random.Generator, low: int = 40) -> list[Event]:
     """Strums over the strings: down on the beat, up and lighter between the beats."""
-    delay, n_strings = rng.uniform(0.008, 0.022) / section.beat, int(rng.integers(3, 6))
+    delay, n_strings = rng.uniform(0.008, 0.022) / section.pulse, int(rng.integers(3, 6))
     hold = float(rng.choice([0.5, 1.0, np.inf]))
     events = []
     for beat, length in _strokes(section, rng, 0.25 + 0.4 * section.density):
@@ -410,7 +415,7 @@ def _drum_kit(section: Section, rng: np.random.Generator) -> list[Event]:
         hits.append((beat, drum, rng.uniform(-10, 12)))
     if rng.random() < 0.6:
         hits.append((0.0, CRASH, 4.0))
-    return [Event(beat, _RING[drum] / section.beat, drum, accent) for beat, drum, accent in hits]
+    return [Event(beat, _RING[drum] / section.pulse, drum, accent) for beat, drum, accent in hits]
 
 
 class Arrangement(NamedTuple):

@@ -172,9 +172,20 @@ def _burst(
     sound[:n] += level * fade * _noise(n, rate, low, high, rng)
 
 
-def _harmonics(note: Note, rate: int, n_most: int, margin: float = 1.0) -> np.ndarray:
-    n = int(HIGHEST * rate / (note.frequency * margin))
-    return np.arange(1, min(n, n_most) + 1)
+def _stiff_partials(
+    note: Note, rate: int, tuning: float, stiffness: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Number a stiff string's partials, and give their frequencies in Hz."""
+    n = np.arange(1, 81)
+    frequency = note.frequency * tuning * n * np.sqrt(1 + stiffness * n**2)
+    below = frequency < HIGHEST * rate
+    return n[below], frequency[below]
+
+
+def _audible(frequency: np.ndarray, amplitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Leave out partials 60 dB below the strongest, and scale the others to unit power."""
+    loud = amplitude > 1e-3 * amplitude.max()
+    return frequency[loud], amplitude[loud] / np.sqrt((amplitude[loud] ** 2).sum())
 
 
 # The instruments.
@@ -193,14 +204,11 @@ def _piano(rng: np.random.Generator) -> Voice:
 
     def play(note: Note, rate: int, rng: np.random.Generator) -> np.ndarray:
         time = _times(note, release, rate)
-        n = _harmonics(note, rate, 60)
         stretch = stiffness * 2 ** ((note.pitch - 60) / 8)
-        frequency = note.frequency * tuning * n * np.sqrt(1 + stretch * n**2)
-        n, frequency = n[frequency < HIGHEST * rate], frequency[frequency < HIGHEST * rate]
+        n, frequency = _stiff_partials(note, rate, tuning, stretch)
         amplitude = np.abs(np.sin(np.pi * n * strike)) / n**0.6 * body(frequency)
         amplitude *= np.exp(-frequency / (brightness * (0.4 + 1.4 * note.force)))
-        loud = amplitude > 1e-3 * amplitude.max()
-        frequency, amplitude = frequency[loud], amplitude[loud]
+        frequency, amplitude = _audible(frequency, amplitude)
         decay = damping * (note.frequency / 260) ** 0.6 * (1 + frequency / 1500)
         # the strings of a key soon move against each other: what is left decays slowly
         detune = 1 + rng.uniform(1e-4, 5e-4, len(frequency))
@@ -212,7 +220,6 @@ def _piano(rng: np.random.Generator) -> Voice:
             len(time),
             rate,
         )
-        sound /= np.sqrt((amplitude**2).sum())
         _burst(sound, rate, thump * (0.5 + note.force), 0.012, 100, 2500, rng)
         return sound * _gate(time, note, 0.0015, release)
 
@@ -237,17 +244,13 @@ def _plucked(
 
     def play(note: Note, rate: int, rng: np.random.Generator) -> np.ndarray:
         time = _times(note, release, rate)
-        n = _harmonics(note, rate, 80)
-        frequency = note.frequency * tuning * n * np.sqrt(1 + stiffness * n**2)
-        n, frequency = n[frequency < HIGHEST * rate], frequency[frequency < HIGHEST * rate]
+        n, frequency = _stiff_partials(note, rate, tuning, stiffness)
         amplitude = np.abs(np.sin(np.pi * n * (place + rng.uniform(-0.01, 0.01)))) / n
         amplitude *= body(frequency) / (1 + (frequency / (cutoff * (0.4 + 1.2 * note.force))) ** 2)
-        loud = amplitude > 1e-3 * amplitude.max()
-        frequency, amplitude = frequency[loud], amplitude[loud]
+        frequency, amplitude = _audible(frequency, amplitude)
         decay = loss * (1 + (frequency / 700)) * (note.frequency / 200) ** 0.3
         phase = rng.uniform(-0.5, 0.5, len(frequency))
         sound = _ring(frequency, amplitude, decay, phase, len(time), rate)
-        sound /= np.sqrt((amplitude**2).sum())
         _burst(sound, rate, click, 0.004, 800, 5000, rng)
         return sound * _gate(time, note, 0.0005, release)
 
@@ -268,8 +271,8 @@ def _ensemble(
     tilt: float,
     attack: tuple[float, float],
     vibrato_cents: tuple[float, float],
+    breath: float,
     body: Body,
-    breath: float = 0.0,
 ) -> Voice:
     """Players of a bowed or blown wave, out of tune and out of step with each other.
 
@@ -285,7 +288,7 @@ def _ensemble(
 
     def play(note: Note, rate: int, rng: np.random.Generator) -> np.ndarray:
         time = _times(note, release, rate)
-        n = _harmonics(note, rate, 200, margin=1.03)
+        n = np.arange(1, min(200, int(HIGHEST * rate / (1.03 * note.frequency))) + 1)
         frequency = note.frequency * n
         amplitude = body(frequency) * n ** -(tilt * (1.3 - 0.5 * note.force))
         amplitude /= np.sqrt((amplitude**2).sum())
@@ -296,18 +299,14 @@ def _ensemble(
         sound = np.zeros(len(time))
         settled = np.clip(time / 0.4, 0, 1)  # vibrato sets in after the note does
         for _ in range(n_players):
-            wobble = (
-                depth
-                * settled
-                * np.sin(2 * np.pi * (speed * rng.uniform(0.93, 1.07) * time + rng.random()))
-            )
-            cents = tuning + rng.normal(0, spread) + wobble if spread else tuning + wobble
+            sway = speed * rng.uniform(0.93, 1.07) * time + rng.random()
+            vibrato = depth * settled * np.sin(2 * np.pi * sway)
+            cents = tuning + rng.normal(0, spread) + vibrato
             cycles = np.cumsum(note.frequency * 2 ** (cents / 1200)) / rate + rng.random()
             closed = _read(dull, cycles)
             sound += closed + opening * (_read(bright, cycles) - closed)
         sound /= np.sqrt(n_players)
-        if air:
-            sound += air * _noise(len(time), rate, 1.5 * note.frequency, 6000, rng)
+        sound += air * _noise(len(time), rate, 1.5 * note.frequency, 6000, rng)
         return sound * _gate(time, note, rise, release)
 
     return play
@@ -315,7 +314,7 @@ def _ensemble(
 
 def _strings(rng: np.random.Generator) -> Voice:
     body = _draw_body(rng, 10, 250, 4500)
-    return _ensemble(rng, 3, 1.0, (0.02, 0.05), (8, 20), body, breath=0.01)
+    return _ensemble(rng, 3, 1.0, (0.02, 0.05), (8, 20), 0.01, body)
 
 
 def _brass(rng: np.random.Generator) -> Voice:
@@ -324,17 +323,16 @@ def _brass(rng: np.random.Generator) -> Voice:
     def horn(frequency: np.ndarray) -> np.ndarray:
         return 0.25 + np.exp(-(((frequency - formant) / width) ** 2))
 
-    return _ensemble(rng, 2, 0.7, (0.015, 0.03), (2, 8), horn, breath=0.005)
+    return _ensemble(rng, 2, 0.7, (0.015, 0.03), (2, 8), 0.005, horn)
 
 
 def _flute(rng: np.random.Generator) -> Voice:
-    strength = rng.uniform(0.15, 0.6, 8)  # of single harmonics, where a body has none
+    strength = np.append(1, rng.uniform(0.15, 0.6, 199))  # a tube favours no frequency
 
     def bore(frequency: np.ndarray) -> np.ndarray:
-        harmonic = np.minimum(np.arange(len(frequency)), 7)
-        return np.where(harmonic == 0, 1, strength[harmonic])
+        return strength[: len(frequency)]
 
-    return _ensemble(rng, 1, 2.2, (0.02, 0.05), (6, 18), bore, breath=0.04)
+    return _ensemble(rng, 1, 2.2, (0.02, 0.05), (6, 18), 0.04, bore)
 
 
 def _organ(rng: np.random.Generator) -> Voice:
