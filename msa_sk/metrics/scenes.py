@@ -1,0 +1,291 @@
+"""Scores of one scene: every metric by its name, one value per instrument.
+
+An instrument that the estimate lists and the truth does not is silence in the truth; one that
+the system was not asked for stays in the mixture and is not scored.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from msa_sk.audio import fit_length
+from msa_sk.exceptions import AudioError, InputError, InstrumentError
+from msa_sk.metrics._signals import assign
+from msa_sk.metrics.bss import bss_eval, nsdr
+from msa_sk.metrics.rolls import frame_scores
+from msa_sk.metrics.separation import (
+    best_permutation,
+    sdr,
+    sdr_improvement,
+    si_sdr,
+    si_sdr_improvement,
+)
+from msa_sk.metrics.transcription import note_onset_offset_scores, note_onset_scores
+from msa_sk.records import Mixture, Scene
+
+#: Stands for all instruments together.
+ALL = "all"
+
+#: The values of one scene: ``scores["si_sdri"]["piano"]``.
+SceneScores = dict[str, dict[str, float]]
+
+
+class NoteOptions(NamedTuple):
+    """When notes are the same, and how fast frames follow; see `msa_sk.metrics.transcription`."""
+
+    onset_tolerance: float = 0.05
+    offset_ratio: float = 0.2
+    offset_min_tolerance: float = 0.05
+    onset_only: Sequence[str] = ("drums",)
+    frame_rate: float | None = None
+
+
+@dataclass(frozen=True)
+class ScenePair:
+    """A true scene, its estimate, and whom to score."""
+
+    reference: Scene
+    estimate: Scene
+    mixture: Mixture
+    instruments: tuple[str, ...]
+    options: NoteOptions
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """All that either side lists, scored or not: interference comes from them all."""
+        return tuple(dict.fromkeys([*self.reference.instruments, *self.estimate.instruments]))
+
+    @cached_property
+    def sources(self) -> tuple[np.ndarray, np.ndarray]:
+        """True and estimated samples of `names`: (n_sources, n_samples) or with channels."""
+        return _stack_both(self.reference, self.estimate, self.names, self.names)
+
+    @cached_property
+    def notes(self) -> tuple[dict, dict]:
+        """True and estimated notes of `instruments`."""
+        reference, estimate = (
+            {name: scene.notes_of(name) for name in self.instruments if name in scene.instruments}
+            for scene in (self.reference, self.estimate)
+        )
+        return reference, estimate
+
+
+class _Metrics(NamedTuple):
+    """Metrics that are computed together.
+
+    ``part`` of a Scene is what they are about; ``measure`` takes a ScenePair and returns, for
+    each instrument, one value per name.
+    """
+
+    names: tuple[str, ...]
+    part: str
+    measure: Callable[[ScenePair], dict[str, Sequence[float]]]
+
+
+def _of_sources(function: Callable, takes_mixture: bool = False) -> Callable:
+    def measure(pair: ScenePair) -> dict[str, Sequence[float]]:
+        signals = list(pair.sources)
+        if takes_mixture:
+            signals.append(pair.mixture.read(pair.reference.sample_rate))
+        values = np.atleast_2d(function(*signals, multichannel=signals[0].ndim == 3))
+        return {name: values[:, pair.names.index(name)] for name in pair.instruments}
+
+    return measure
+
+
+def _of_notes(function: Callable, together: bool, options: Sequence[str]) -> Callable:
+    def measure(pair: ScenePair) -> dict[str, Sequence[float]]:
+        chosen = {name: getattr(pair.options, name) for name in options}
+        if "frame_rate" in chosen:  # dicts of notes do not know the one of the scene
+            chosen["frame_rate"] = chosen["frame_rate"] or pair.estimate.frame_rate
+        scores = function(*pair.notes, by_instrument=not together, **chosen)
+        return {ALL: scores} if together else scores
+
+    return measure
+
+
+def _prf(prefix: str) -> tuple[str, str, str]:
+    return f"{prefix}_precision", f"{prefix}_recall", f"{prefix}_f1"
+
+
+_ONSET = ("onset_tolerance",)
+_OFFSET = ("onset_tolerance", "offset_ratio", "offset_min_tolerance", "onset_only")
+_TABLE = (
+    _Metrics(("sdr",), "sources", _of_sources(sdr)),
+    _Metrics(("si_sdr",), "sources", _of_sources(si_sdr)),
+    _Metrics(("sdri",), "sources", _of_sources(sdr_improvement, True)),
+    _Metrics(("si_sdri",), "sources", _of_sources(si_sdr_improvement, True)),
+    _Metrics(("nsdr",), "sources", _of_sources(nsdr, True)),
+    _Metrics(("bss_sdr", "bss_sir", "bss_sar"), "sources", _of_sources(bss_eval)),
+    _Metrics(_prf("frame"), "notes", _of_notes(frame_scores, False, ("frame_rate",))),
+    _Metrics(_prf("note_onset"), "notes", _of_notes(note_onset_scores, False, _ONSET)),
+    _Metrics(_prf("multi_note_onset"), "notes", _of_notes(note_onset_scores, True, _ONSET)),
+    _Metrics(
+        _prf("note_onset_offset"), "notes", _of_notes(note_onset_offset_scores, False, _OFFSET)
+    ),
+    _Metrics(
+        _prf("multi_note_onset_offset"),
+        "notes",
+        _of_notes(note_onset_offset_scores, True, _OFFSET),
+    ),
+)
+
+#: Every metric's name. ``multi_`` matches the notes of all instruments at once, the instrument
+#: being part of the match; all others are measured for each instrument.
+METRICS = tuple(name for metrics in _TABLE for name in metrics.names)
+
+
+def is_in_db(metric: str) -> bool:
+    """Tell whether a metric's values are in dB; all others are from 0 to 1."""
+    return any(metric in metrics.names for metrics in _TABLE if metrics.part == "sources")
+
+
+def score_scene(
+    pair: ScenePair, metrics: Collection[str], skip_unknown: bool = False
+) -> SceneScores:
+    """Score one scene.
+
+    Parameters
+    ----------
+    pair : ScenePair
+    metrics : collection of str
+        From `METRICS`.
+    skip_unknown : bool, default=False
+        Leave a metric out, instead of raising, if the estimate lacks what it is about.
+
+    Returns
+    -------
+    scores : dict of str to dict of str to float
+        By metric, then by instrument. NaN where the truth is silent or unknown.
+    """
+    scores: SceneScores = {}
+    for table in _TABLE:
+        wanted = [name for name in table.names if name in metrics]
+        if not wanted or (skip_unknown and getattr(pair.estimate, table.part) is None):
+            continue
+        if getattr(pair.reference, table.part) is None:
+            values = {name: [np.nan] * len(table.names) for name in pair.instruments}
+        elif not pair.instruments:
+            values = {}
+        else:
+            values = table.measure(pair)
+        for name in wanted:
+            i = table.names.index(name)
+            scores[name] = {instrument: float(value[i]) for instrument, value in values.items()}
+    return {name: scores[name] for name in metrics if name in scores}
+
+
+def pair_scenes(
+    reference: Scene,
+    estimate: Scene,
+    mixture: Mixture,
+    options: NoteOptions,
+    *,
+    instruments: Collection[str] | None = None,
+    asked: Collection[str] | None = None,
+    blind: bool = False,
+) -> ScenePair:
+    """Decide who is scored against whom.
+
+    Parameters
+    ----------
+    reference, estimate : Scene
+    mixture : Mixture
+    options : NoteOptions
+    instruments : collection of str, default=None
+        Score these only.
+    asked : collection of str, default=None
+        What the system was asked for; None means everything.
+    blind : bool, default=False
+        The estimate's names mean nothing: its sources are given the names of the references
+        that they fit best, by SI-SDR or, where sources are unknown, by onset F1. Sources
+        beyond the references are not scored.
+
+    Raises
+    ------
+    InstrumentError
+        If the estimate lacks an instrument that the system was asked for.
+    AudioError
+        If the two have different sampling rates or lengths.
+    """
+    if reference.sample_rate != estimate.sample_rate:
+        raise AudioError(
+            repr(estimate),
+            f"{reference.sample_rate} Hz, the truth's rate",
+            f"{estimate.sample_rate} Hz",
+            "Resample one of them.",
+        )
+    if blind:
+        estimate = name_sources(reference, estimate)
+        asked = estimate.instruments
+    listed = dict.fromkeys([*reference.instruments, *estimate.instruments])
+    scored = tuple(
+        name
+        for name in listed
+        if (instruments is None or name in instruments)
+        and (asked is None or name in asked or name in estimate.instruments)
+    )
+    for name in scored:
+        if name not in estimate.instruments:
+            raise InstrumentError(
+                repr(estimate),
+                f"an estimate of {name!r}, which the truth lists",
+                f"{list(estimate.instruments)}",
+                "Estimate it, as silence if need be, or leave it out of the instruments to score.",
+            )
+    return ScenePair(reference, estimate, mixture, scored, options)
+
+
+def name_sources(reference: Scene, estimate: Scene) -> Scene:
+    """Return a blind estimate under the names of the references that its sources fit best."""
+    names = reference.instruments
+    if reference.sources is not None and estimate.sources is not None:
+        sources = _stack_both(reference, estimate, names, estimate.instruments)
+        permutation = best_permutation(*sources, multichannel=sources[0].ndim == 3)
+    elif reference.notes is not None and estimate.notes is not None:
+        f1 = [[note_onset_scores(r, e).f1 for e in estimate.notes] for r in reference.notes]
+        permutation = assign(np.reshape(f1, (len(names), len(estimate.instruments))))
+    else:
+        raise InputError(
+            repr(estimate),
+            "sources or notes that the truth has too",
+            f"{reference!r} as truth",
+            "Score a system by what it finds.",
+        )
+    found = [(name, int(j)) for name, j in zip(names, permutation, strict=True) if j >= 0]
+    parts: dict[str, Any] = {}
+    for part in ("sources", "notes", "rolls"):
+        if getattr(estimate, part) is not None:
+            parts[part] = tuple(getattr(estimate, part)[j] for _, j in found)
+    return replace(estimate, instruments=tuple(name for name, _ in found), **parts)
+
+
+def _stack_both(
+    reference: Scene, estimate: Scene, names: Sequence[str], estimated: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return both scenes' sources in the shape of the estimate's; what is not listed is 0.
+
+    A mono reference is in every channel, and one sample is forgiven, for files that were
+    resampled apart.
+    """
+    shape = estimate.source(estimate.instruments[0]).shape
+    stacks = []
+    for scene, listed in ((reference, names), (estimate, estimated)):
+        stack = np.zeros((len(listed), *shape), np.float32)
+        for i, name in enumerate(listed):
+            if name not in scene.instruments:
+                continue
+            source = scene.source(name)
+            if abs(source.shape[-1] - shape[-1]) > 1 or source.ndim > len(shape):
+                raise AudioError(
+                    f"source {name!r} of {scene!r}",
+                    f"shape {shape}, as the estimate has",
+                    f"shape {source.shape}",
+                    "Cut, pad or downmix it.",
+                )
+            stack[i] = fit_length(source, shape[-1])
+        stacks.append(stack)
+    return stacks[0], stacks[1]
