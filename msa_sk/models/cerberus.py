@@ -41,6 +41,8 @@ class CerberusModule(nn.Module):
     dropout : float
         Between the body's layers.
     embedding_size : int
+    embedding_stride : int
+        In training, only each so-many-th frame is embedded.
     input_scale : {"log", "magnitude"}
     heads : sequence of {"embedding", "mask", "roll"}
         Those that are needed; the body's initial weights do not depend on them.
@@ -57,12 +59,14 @@ class CerberusModule(nn.Module):
         n_layers: int,
         dropout: float,
         embedding_size: int,
+        embedding_stride: int,
         input_scale: str,
         heads: Sequence[str],
         n_transcribed: int,
     ):
         super().__init__()
         self.input_scale = input_scale
+        self.embedding_stride = embedding_stride
         self.body = BLSTM(n_bins, hidden_size, n_layers, dropout)
         n_features = self.body.n_features
         make = {
@@ -88,7 +92,8 @@ class CerberusModule(nn.Module):
         Returns
         -------
         heads : dict
-            ``"embedding"`` (n_batch, n_frames, n_bins, embedding_size), of unit length;
+            ``"embedding"`` (n_batch, n_frames, n_bins, embedding_size), of unit length, in
+            training with every `embedding_stride`-th frame;
             ``"mask"`` (n_batch, n_sources, n_bins, n_frames), adding up to one over sources;
             ``"roll"`` (n_batch, n_transcribed, n_pitches, n_frames), logits.
         """
@@ -96,7 +101,11 @@ class CerberusModule(nn.Module):
         if self.input_scale == "log":
             frames = 1 + torch.log10(frames.clamp(min=_INPUT_FLOOR)) / 2
         features = self.body(frames, lengths)
-        return {name: head(features) for name, head in self.heads.items()}
+        stride = self.embedding_stride if self.training else 1
+        return {
+            name: head(features[:, ::stride] if name == "embedding" else features)
+            for name, head in self.heads.items()
+        }
 
 
 class CerberusLoss:
@@ -107,19 +116,28 @@ class CerberusLoss:
     """
 
     def __init__(
-        self, dc_weight: float, mi_weight: float, tr_weight: float, transcription_loss: str
+        self,
+        dc_weight: float,
+        mi_weight: float,
+        tr_weight: float,
+        transcription_loss: str = "mse",
+        embedding_stride: int = 1,
     ):
         self.weights = {"dc": dc_weight, "mi": mi_weight, "tr": tr_weight}
         self.transcription_loss = transcription_loss
+        self.embedding_stride = embedding_stride
 
     def __call__(self, heads: dict[str, Tensor], target: dict[str, Tensor]) -> dict[str, Tensor]:
         valid = frame_mask(target["lengths"], target["magnitude"].shape[-1])
         terms = {}
         if "embedding" in heads:
-            weight = target["audible"].mT * valid[..., None]
+            # In training the module skips frames.
+            all_embedded = heads["embedding"].shape[1] == valid.shape[1]
+            frames = slice(None, None, 1 if all_embedded else self.embedding_stride)
+            weight = (target["audible"].mT * valid[..., None])[:, frames]
             loss = deep_clustering_loss(
                 heads["embedding"],
-                target["dominant"].mT.long(),
+                target["dominant"].mT[:, frames].long(),
                 weight,
                 target["mask_target"].shape[1],
             )
@@ -178,6 +196,10 @@ class Cerberus(NeuralEstimator):
         Between the body's layers.
     embedding_size : int, default=20
         Dimensions of a bin's embedding.
+    embedding_stride : int, default=8
+        In training, only each so-many-th frame is embedded and counts in eq. 3.1: neighbours
+        are much alike, and the embeddings are by far the largest layer. 1 embeds all, as the
+        paper does; estimates always do.
     input_scale : {"log", "magnitude"}, default="log"
         What the network sees.
     transcription_loss : {"mse", "bce"}, default="mse"
@@ -194,6 +216,9 @@ class Cerberus(NeuralEstimator):
     batch_size : int, default=8
     lr : float, default=0.001
         Of Adam; the paper has 2e-4.
+    lr_schedule : {"constant", "cosine"}, default="cosine"
+        Whether the learning rate falls to nothing over the whole training, along half a
+        cosine.
     max_grad_norm : float or None, default=1.0
         Longer gradients are scaled down to this norm.
     validation_fraction : float, default=0.1
@@ -251,6 +276,7 @@ class Cerberus(NeuralEstimator):
         "n_layers": [whole(1)],
         "dropout": [real(0, 1, closed="left")],
         "embedding_size": [whole(1)],
+        "embedding_stride": [whole(1)],
         "input_scale": [StrOptions({"log", "magnitude"})],
         "transcription_loss": [StrOptions({"mse", "bce"})],
         "threshold": [real(0, 1, closed="both")],
@@ -269,6 +295,7 @@ class Cerberus(NeuralEstimator):
         n_layers: int = 2,
         dropout: float = 0.0,
         embedding_size: int = 20,
+        embedding_stride: int = 8,
         input_scale: str = "log",
         transcription_loss: str = "mse",
         threshold: float = 0.4,
@@ -279,6 +306,7 @@ class Cerberus(NeuralEstimator):
         max_epochs: int = 30,
         batch_size: int = 8,
         lr: float = 1e-3,
+        lr_schedule: str = "cosine",
         max_grad_norm: float | None = 1.0,
         validation_fraction: float = 0.1,
         patience: int | None = None,
@@ -295,6 +323,7 @@ class Cerberus(NeuralEstimator):
         self.n_layers = n_layers
         self.dropout = dropout
         self.embedding_size = embedding_size
+        self.embedding_stride = embedding_stride
         self.input_scale = input_scale
         self.transcription_loss = transcription_loss
         self.threshold = threshold
@@ -305,6 +334,7 @@ class Cerberus(NeuralEstimator):
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.lr = lr
+        self.lr_schedule = lr_schedule
         self.max_grad_norm = max_grad_norm
         self.validation_fraction = validation_fraction
         self.patience = patience
@@ -343,6 +373,7 @@ class Cerberus(NeuralEstimator):
             n_layers=self.n_layers,
             dropout=self.dropout,
             embedding_size=self.embedding_size,
+            embedding_stride=self.embedding_stride,
             input_scale=self.input_scale,
             heads=[name for name, weight in weights.items() if weight > 0],
             n_transcribed=len(self.instruments_),
@@ -350,7 +381,11 @@ class Cerberus(NeuralEstimator):
 
     def _make_loss(self) -> tuple[Sequence[str], Callable]:
         loss = CerberusLoss(
-            self.dc_weight, self.mi_weight, self.tr_weight, self.transcription_loss
+            self.dc_weight,
+            self.mi_weight,
+            self.tr_weight,
+            self.transcription_loss,
+            self.embedding_stride,
         )
         return [name for name, weight in loss.weights.items() if weight > 0], loss
 

@@ -1,5 +1,6 @@
 """What happens between epochs: the best weights are kept, and progress is shown."""
 
+import math
 import multiprocessing
 import sys
 
@@ -43,6 +44,30 @@ class KeepBest(Callback):
             with torch.no_grad():
                 net.module_.load_state_dict(self.weights_)
         self.weights_ = None
+
+
+class CosineDecay(Callback):
+    """Lower the learning rate from batch to batch, along half a cosine, to nothing.
+
+    Parameters
+    ----------
+    n_batches : int
+        Of the whole training.
+    """
+
+    def __init__(self, n_batches: int):
+        self.n_batches = n_batches
+
+    def on_train_begin(self, net, **kwargs):
+        self.done_ = 0
+
+    def on_batch_begin(self, net, training=False, **kwargs):
+        if not training:
+            return
+        factor = 0.5 * (1 + math.cos(math.pi * self.done_ / self.n_batches))
+        for group in net.optimizer_.param_groups:
+            group["lr"] = net.lr * factor
+        self.done_ += 1
 
 
 class Progress(Callback):

@@ -10,10 +10,10 @@ from sklearn.utils import check_random_state
 from skorch.helper import predefined_split
 from torch.utils.data import DataLoader
 
-from msa_sk._sklearn import real, whole
+from msa_sk._sklearn import StrOptions, real, whole
 from msa_sk.base import SpectralEstimator, has_rest, stack_sources
 from msa_sk.exceptions import ParameterError
-from msa_sk.neural.callbacks import KeepBest, Progress
+from msa_sk.neural.callbacks import CosineDecay, KeepBest, Progress
 from msa_sk.neural.data import Example, LevelledSTFT, SceneDataset, collate
 from msa_sk.neural.net import SceneNet
 from msa_sk.neural.randomness import isolated_seed
@@ -43,6 +43,7 @@ class NeuralEstimator(SpectralEstimator):
         "max_epochs": [whole(1)],
         "batch_size": [whole(1)],
         "lr": [real(0, closed="neither")],
+        "lr_schedule": [StrOptions({"constant", "cosine"})],
         "max_grad_norm": [None, real(0, closed="neither")],
         "validation_fraction": [real(0, 1, closed="left")],
         "patience": [None],
@@ -92,9 +93,11 @@ class NeuralEstimator(SpectralEstimator):
     def _make_net(self, seed: int, train: Any = (), valid: Any = ()) -> SceneNet:
         terms, loss = self._make_loss()
         generator = torch.Generator().manual_seed(seed)
+        batches = -(-len(train) // self.batch_size)
         callbacks: list[tuple[str, Any]] = [("keep_best", KeepBest(self.patience))]
+        if self.lr_schedule == "cosine":
+            callbacks.append(("lr", CosineDecay(self.max_epochs * batches)))
         if self.verbose:
-            batches = -(-len(train) // self.batch_size)
             callbacks.append(("progress", Progress(self.max_epochs, batches)))
         n_sources = len(self.instruments_) + self.has_rest_
         return SceneNet(
