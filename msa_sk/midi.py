@@ -10,12 +10,12 @@ import os
 import re
 import warnings
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -224,8 +224,7 @@ def write_midi(path: str | os.PathLike, notes: Mapping[str, Notes]) -> Path:
     """
     import mido
 
-    for name, value in notes.items():
-        _check_writable(name, value)
+    _check_writable(notes)
     ticks = {name: _to_ticks(value) for name, value in notes.items()}
     lanes = {name: _lanes(*ticks[name]) for name in notes}
     channels = _assign_channels({name: int(lanes[name].max(initial=0)) + 1 for name in notes})
@@ -239,24 +238,12 @@ def write_midi(path: str | os.PathLike, notes: Mapping[str, Notes]) -> Path:
         channel = np.array(channels[name])[np.minimum(lanes[name], len(channels[name]) - 1)]
         paired = _first_in_first_out(onset, offset, pitch, channel)
         n_changed += int(np.sum(paired != offset))
+        program = program_of(name) or 0
         track = [mido.MetaMessage("track_name", name=name)]
-        for one in channels[name]:
-            program = program_of(name) or 0
-            track.append(mido.Message("program_change", channel=one, program=program))
-        # Ends come first, so that a repeated note is not ended by the one before it.
-        events = [(int(tick), 0, i) for i, tick in enumerate(paired)]
-        events += [(int(tick), 1, i) for i, tick in enumerate(onset)]
-        last = 0
-        for tick, starts, i in sorted(events):
-            message = mido.Message(
-                "note_on" if starts else "note_off",
-                channel=int(channel[i]),
-                note=int(pitch[i]),
-                velocity=int(value.velocity[i]) if starts else 0,
-                time=tick - last,
-            )
-            track.append(message)
-            last = tick
+        track += [
+            mido.Message("program_change", channel=c, program=program) for c in channels[name]
+        ]
+        track += _messages(onset, paired, pitch, value.velocity, channel)
         file.tracks.append(mido.MidiTrack(track))
     if n_changed:
         warnings.warn(
@@ -307,16 +294,11 @@ def read_midi(
     NotesWarning
         With the number of notes and events that were repaired or ignored.
     """
-    if isinstance(instruments, str):
-        raise InstrumentError(
-            "instruments", "a sequence of names", repr(instruments), "Pass a list of names."
-        )
     song = _load(path, stacklevel=3)
-    names = list(instruments) if instruments is not None else song.names if song.is_ours else []
-    for name in names:
-        if name not in _PROGRAMS and name != "drums" and name not in song.names:
-            known = [name for name in song.names if name] + [*_PROGRAMS, "drums"]
-            raise unknown_name(str(path), name, known)
+    names = song.names if song.is_ours else []
+    if instruments is not None:
+        check_known(instruments, song.names)
+        names = list(instruments)
     found: dict[str, list[Notes]] = {name: [] for name in names}
     for part in song.parts:
         notes = _sustained(part) if sustain else part.notes
@@ -340,6 +322,24 @@ def read_parts(path: str | os.PathLike) -> list[Part]:
     return _load(path, stacklevel=3).parts
 
 
+def check_known(instruments: Sequence[str], also: Sequence[str] = ()) -> None:
+    """Refuse instruments that are neither in the tables, nor drums, nor in `also`.
+
+    Raises
+    ------
+    InstrumentError
+        Naming the closest instrument that is known.
+    """
+    if isinstance(instruments, str):
+        raise InstrumentError(
+            "instruments", "a sequence of names", repr(instruments), f"Pass [{instruments!r}]."
+        )
+    known = [*filter(None, also), *_PROGRAMS, "drums"]
+    for name in instruments:
+        if name not in known:
+            raise unknown_name("instruments", name, known)
+
+
 def merge_notes(notes: Sequence[Notes]) -> Notes:
     """Put the notes of several players into one record."""
     if not notes:
@@ -348,30 +348,42 @@ def merge_notes(notes: Sequence[Notes]) -> Notes:
     return Notes(*(np.concatenate([getattr(one, column) for one in notes]) for column in columns))
 
 
+def separate_overlaps(notes: Notes) -> list[Notes]:
+    """Split notes so that within each part no two of one pitch overlap; most stay in the first."""
+    lanes = _lanes(notes.onset, notes.offset, notes.pitch)
+    return [notes.select(lanes == lane) for lane in range(lanes.max(initial=-1) + 1)]
+
+
 # ------------------------------------------------------------------------------------- writing
 
 
-def _check_writable(name: str, notes: Notes) -> None:
-    try:
-        name.encode("utf-8")
-    except (AttributeError, UnicodeEncodeError):
-        raise InstrumentError(
-            "write_midi(notes=)", "names of Unicode characters", repr(name), "Rename it."
-        ) from None
-    if not isinstance(notes, Notes):
+def _check_writable(notes: Mapping[str, Notes]) -> None:
+    if not isinstance(notes, Mapping):
         raise NotesError(
-            f"write_midi(notes=)[{name!r}]",
-            "Notes",
+            "write_midi(notes=)",
+            "a dict of instrument to Notes",
             type(notes).__name__,
-            "Build Notes(onset, offset, pitch).",
+            "Name the instrument: {'piano': notes}.",
         )
-    if len(notes) and notes.offset.max() > MAX_SECONDS:
-        raise NotesError(
-            f"write_midi(notes=)[{name!r}]",
-            f"notes that end within {MAX_SECONDS:.0f} s",
-            f"an offset at {notes.offset.max():g} s",
-            "Are the times in seconds?",
-        )
+    for name, value in notes.items():
+        item = f"write_midi(notes=)[{name!r}]"
+        try:
+            name.encode("utf-8")
+        except (AttributeError, UnicodeEncodeError):
+            raise InstrumentError(
+                item, "a name of Unicode characters", repr(name), "Rename it."
+            ) from None
+        if not isinstance(value, Notes):
+            raise NotesError(
+                item, "Notes", type(value).__name__, "Build Notes(onset, offset, pitch)."
+            )
+        if len(value) and value.offset.max() > MAX_SECONDS:
+            raise NotesError(
+                item,
+                f"notes that end within {MAX_SECONDS:.0f} s",
+                f"an offset at {value.offset.max():g} s",
+                "Are the times in seconds?",
+            )
 
 
 def _to_ticks(notes: Notes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -379,6 +391,31 @@ def _to_ticks(notes: Notes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     onset = np.round(notes.onset / _TICK).astype(int)
     offset = np.round(notes.offset / _TICK).astype(int)
     return onset, np.maximum(offset, onset + 1), notes.pitch
+
+
+def _messages(
+    onset: np.ndarray,
+    offset: np.ndarray,
+    pitch: np.ndarray,
+    velocity: np.ndarray,
+    channel: np.ndarray,
+) -> Iterator[Any]:
+    """Yield the messages of a track's notes, each with its distance to the last in ticks."""
+    import mido
+
+    # Ends come first, so that a repeated note is not ended by the one before it.
+    events = [(int(tick), 0, i) for i, tick in enumerate(offset)]
+    events += [(int(tick), 1, i) for i, tick in enumerate(onset)]
+    last = 0
+    for tick, starts, i in sorted(events):
+        yield mido.Message(
+            "note_on" if starts else "note_off",
+            channel=int(channel[i]),
+            note=int(pitch[i]),
+            velocity=int(velocity[i]) if starts else 0,
+            time=tick - last,
+        )
+        last = tick
 
 
 def _lanes(onset: np.ndarray, offset: np.ndarray, pitch: np.ndarray) -> np.ndarray:
@@ -447,11 +484,12 @@ class _Event(NamedTuple):
 _Stroke = tuple[int, int, int]
 _END_ALL = -1
 _Row = tuple[int, int, int, int, int]  # program, onset and offset in ticks, pitch, velocity
+_Clock = Callable[[Sequence[int] | np.ndarray], np.ndarray]  # from ticks to seconds
 
 
 def _load(path: str | os.PathLike, stacklevel: int) -> _Song:
     item = os.fsdecode(path)
-    format_, division, chunks = _read_chunks(path, item)
+    division, chunks = _read_chunks(path, item)
     tracks = [list(_events(chunk, item)) for chunk in chunks]
     repairs: dict[str, int] = defaultdict(int)
     seconds = _clock(tracks, division, item, repairs)
@@ -478,8 +516,8 @@ def _refuse(item: str, got: str, expected: str = "a MIDI file") -> MidiFormatErr
     return MidiFormatError(item, expected, got, "Export it again, or leave it out.")
 
 
-def _read_chunks(path: str | os.PathLike, item: str) -> tuple[int, int, list[bytes]]:
-    """Return the file's type, its time division and its tracks."""
+def _read_chunks(path: str | os.PathLike, item: str) -> tuple[int, list[bytes]]:
+    """Return the file's time division and its tracks."""
     path = Path(path)
     if not path.is_file():
         raise MidiFormatError(
@@ -510,7 +548,7 @@ def _read_chunks(path: str | os.PathLike, item: str) -> tuple[int, int, list[byt
         start += 8 + size
         if kind == b"MTrk":  # others are to be stepped over
             chunks.append(chunk)
-    return format_, division, chunks
+    return division, chunks
 
 
 def _variable_length(chunk: bytes, position: int) -> tuple[int, int]:
@@ -575,7 +613,9 @@ def _track_name(track: list[_Event]) -> str:
         return body.decode("latin-1")
 
 
-def _clock(tracks: list[list[_Event]], division: int, item: str, repairs: dict[str, int]):
+def _clock(
+    tracks: list[list[_Event]], division: int, item: str, repairs: dict[str, int]
+) -> _Clock:
     """Return the function from ticks to seconds."""
     if division & 0x8000:  # film time: frames per second, ticks per frame
         rate = (256 - (division >> 8)) * (division & 0xFF)
@@ -600,7 +640,7 @@ def _clock(tracks: list[list[_Event]], division: int, item: str, repairs: dict[s
     seconds_per_tick = micros * 1e-6 / division
     change_times = np.concatenate([[0], np.cumsum(np.diff(change_ticks) * seconds_per_tick[:-1])])
 
-    def seconds(ticks) -> np.ndarray:
+    def seconds(ticks: Sequence[int] | np.ndarray) -> np.ndarray:
         ticks = np.asarray(ticks, int)
         last = np.searchsorted(change_ticks, ticks, side="right") - 1
         return change_times[last] + (ticks - change_ticks[last]) * seconds_per_tick[last]
@@ -609,7 +649,7 @@ def _clock(tracks: list[list[_Event]], division: int, item: str, repairs: dict[s
 
 
 def _parts(
-    tracks: list[list[_Event]], names: list[str], seconds, repairs: dict[str, int]
+    tracks: list[list[_Event]], names: list[str], seconds: _Clock, repairs: dict[str, int]
 ) -> list[Part]:
     """Follow every channel of every track, and sort its notes by program."""
     own: dict[tuple[int, int], list[_Event]] = defaultdict(list)
@@ -693,17 +733,19 @@ def _pair(
     n_left, n_together : int
         How many notes found no end, and how many shared one with another note.
     """
-    notes, n_together = [], 0
+    notes: list[tuple[int, int, int, int]] = []
     held: deque[_Stroke] = deque()
+    n_together = 0
     for tick, velocity, program in strokes:
         if velocity > 0:
             held.append((tick, velocity, program))
         elif held:
             n_ended = len(held) if end_all or velocity == _END_ALL else 1
             n_together += n_ended - 1 if velocity == 0 else 0
-            for onset, *rest in (held.popleft() for _ in range(n_ended)):
-                notes.append((onset, tick, *rest))
-    notes += [(onset, max(end, onset + 1), *rest) for onset, *rest in held]
+            for _ in range(n_ended):
+                onset, its_velocity, its_program = held.popleft()
+                notes.append((onset, tick, its_velocity, its_program))
+    notes += [(onset, max(end, onset + 1), *rest) for onset, *rest in held]  # type: ignore[misc]
     return notes, len(held), n_together
 
 
