@@ -6,6 +6,7 @@ Every measure takes (reference, estimate). `msa_sk.metrics.separation` says what
 
 from msa_sk.metrics._counts import Scores
 from msa_sk.metrics.bss import BssEval, bss_eval, gnsdr, nsdr
+from msa_sk.metrics.comparison import Comparison, compare
 from msa_sk.metrics.rolls import RollDistance, frame_scores, roll_distance
 from msa_sk.metrics.scenes import METRICS
 from msa_sk.metrics.scorers import Evaluation, SceneScorer, get_scorer
@@ -22,12 +23,14 @@ from msa_sk.metrics.transcription import match_notes, note_onset_offset_scores, 
 __all__ = [
     "METRICS",
     "BssEval",
+    "Comparison",
     "Evaluation",
     "RollDistance",
     "SceneScorer",
     "Scores",
     "best_permutation",
     "bss_eval",
+    "compare",
     "delta_si_sdr_improvement",
     "frame_scores",
     "get_scorer",

@@ -30,7 +30,7 @@ def over_lists(measure: Callable) -> Callable:
         if not any(map(_is_list, lists)):
             return measure(*lists, **options)
         if not all(map(_is_list, lists)) or len({len(one) for one in lists}) > 1:
-            got = (f"{type(one).__name__} of {np.size(one)}" for one in lists)
+            got = [f"{len(one)} items" if _is_list(one) else type(one).__name__ for one in lists]
             remedy = "Pass one of each for every item."
             raise InputError(", ".join(names), "lists of one length", ", ".join(got), remedy)
         return [wrapper(*items, **options) for items in zip(*lists, strict=True)]
@@ -101,15 +101,14 @@ def as_mixture(
     reference = _as_array(reference, "reference", 1 + multichannel)
     mixture = _as_array(mixture, "mixture", 1 + multichannel)
     axis = reference.ndim - 2 - multichannel  # of the sources
-    whole = reference.shape
-    if mixture.shape != whole and axis >= 0:
-        mixture = mixture[..., None, :, :] if multichannel else mixture[..., None, :]
-        whole = (*whole[:axis], 1, *whole[axis + 1 :])
-    if mixture.shape != whole:
+    shape, wanted = mixture.shape, reference.shape
+    if axis >= 0 and shape == wanted[:axis] + wanted[axis + 1 :]:
+        mixture = np.expand_dims(mixture, axis)
+    elif shape != wanted:
         raise AudioError(
             "mixture",
-            f"shape {reference.shape}, with or without the sources' axis",
-            f"shape {mixture.shape}",
+            f"shape {wanted}, with or without the sources' axis",
+            f"shape {shape}",
             "Pass the mixture that the reference is part of.",
         )
     return _join_channels(mixture, gap) if multichannel else mixture
@@ -148,7 +147,16 @@ def _as_array(values: Any, name: str, n_axes: int) -> np.ndarray:
     return array
 
 
-def moments(reference: np.ndarray, estimate: np.ndarray) -> np.ndarray:
+def energy(signals: np.ndarray, name: str) -> np.ndarray:
+    """Return the energy of each signal, as float64; `name` is theirs in errors."""
+    return moments(signals, signals, (name, name))[0]
+
+
+def moments(
+    reference: np.ndarray,
+    estimate: np.ndarray,
+    names: tuple[str, str] = ("reference", "estimate"),
+) -> np.ndarray:
     """Return ||s||^2, ||e||^2 and <s, e> of each pair of signals, as float64.
 
     Parameters
@@ -171,9 +179,9 @@ def moments(reference: np.ndarray, estimate: np.ndarray) -> np.ndarray:
                 _fill(e, estimate[index][start : start + s.size])
                 pairs = ((s, s), (e, e), (s, e))
                 sums[(slice(None), *index)] += [_dot(x[:used], y[:used]) for x, y in pairs]
-    for name, energy in zip(("reference", "estimate"), sums, strict=False):
-        if not np.isfinite(energy).all():
-            where = list(map(int, np.argwhere(~np.isfinite(energy))[0]))
+    for name, energies in zip(names, sums[:2], strict=True):
+        if not np.isfinite(energies).all():
+            where = list(map(int, np.argwhere(~np.isfinite(energies))[0]))
             raise AudioError(
                 f"{name}{where or ''}",
                 "finite samples",

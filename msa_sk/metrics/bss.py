@@ -26,7 +26,7 @@ from msa_sk.metrics._signals import (
     as_signals,
     assign,
     decibels,
-    moments,
+    energy,
     over_lists,
     pick,
 )
@@ -171,8 +171,8 @@ def _pairwise(reference: np.ndarray, estimate: np.ndarray, filter_length: int) -
             f"shape {reference.shape}",
             "Pass all sources of a mixture together.",
         )
-    reference_energy, _, _ = moments(reference, reference)
-    estimate_energy, _, _ = moments(estimate, estimate)
+    reference_energy = energy(reference, "reference")
+    estimate_energy = energy(estimate, "estimate")
     scores = np.empty((3, *reference.shape[:-1], estimate.shape[-2]))
     for index in np.ndindex(reference.shape[:-2]):
         of_one = scores[(slice(None), *index)]

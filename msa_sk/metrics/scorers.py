@@ -72,10 +72,11 @@ class Evaluation:
 
     def values(self, metric: str, instrument: str | None = None) -> np.ndarray:
         """Return one value per scene: of an instrument, or the mean of its instruments."""
-        by_instrument = [scene.get(metric, {}) for scene in self.scores]
-        if instrument is not None:
-            return np.array([values.get(instrument, np.nan) for values in by_instrument])
-        return np.array([known_mean([np.nan, *values.values()]) for values in by_instrument])
+        scenes = [scene.get(metric, {}) for scene in self.scores]
+        names = dict.fromkeys(name for scene in scenes for name in scene)
+        chosen = list(names) if instrument is None else [instrument]
+        table = [[np.nan, *(scene.get(name, np.nan) for name in chosen)] for scene in scenes]
+        return known_mean(np.reshape(table, (len(scenes), 1 + len(chosen))), axis=1)
 
     def mean(self, metric: str, instrument: str | None = None, sample_weight: Any = None) -> float:
         """Return the mean over scenes; NaN, with an MsaWarning, where all are left out."""

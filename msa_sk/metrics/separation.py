@@ -96,7 +96,8 @@ def si_sdr(
 ) -> Any:
     """Scale-invariant SDR (eq. 1.4): 10 log10(||a s||^2 / ||a s - e||^2), a = <e, s> / ||s||^2.
 
-    Parameters, returns and errors as in `sdr`.
+    Parameters, returns and errors as in `sdr`. It depends on nothing but the angle between
+    the signals, so that only silence tells reference from estimate.
 
     Examples
     --------
