@@ -5,8 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from msa_sk.datasets import make_scenes
+
+# The same examples in every run, on machines of any speed.
+settings.register_profile(
+    "msa_sk", deadline=None, derandomize=True, max_examples=30, database=None
+)
+settings.load_profile("msa_sk")
 
 
 @pytest.fixture(scope="session")
