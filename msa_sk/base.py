@@ -77,6 +77,7 @@ class SceneEstimator(BaseEstimator):
         InputError
             If X and y do not fit together.
         """
+        self._is_fitted = False  # until all has gone well
         check_parameters(self)
         items = self._begin_fit(X)
         if not items:

@@ -46,7 +46,7 @@ class NeuralEstimator(SpectralEstimator):
         "lr_schedule": [StrOptions({"constant", "cosine"})],
         "max_grad_norm": [None, real(0, closed="neither")],
         "validation_fraction": [real(0, 1, closed="left")],
-        "patience": [None],
+        "patience": [None, whole(1)],
         "instruments": [None, list, tuple],
         "transformer": [None, object],
         "device": [str],

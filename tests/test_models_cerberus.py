@@ -1,0 +1,329 @@
+"""Cerberus: its loss against the paper's equations, and what each head and weight does."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+
+from msa_sk import STFT, Cerberus, Mixture, Notes, Scene
+from msa_sk.datasets import make_scenes
+from msa_sk.exceptions import NotFittedError, ParameterError, TrainingError
+from msa_sk.models.cerberus import CerberusLoss, CerberusModule, phase_sensitive_target
+from msa_sk.neural.data import LevelledSTFT, SceneDataset, collate
+from msa_sk.neural.estimator import split_by_group
+from msa_sk.spectral import Spectrogram
+
+RATE = 8000
+TINY = {
+    "hidden_size": 8,
+    "n_layers": 1,
+    "max_epochs": 1,
+    "random_state": 0,
+    "transformer": STFT(sample_rate=RATE, n_fft=256, hop_length=64),
+}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_scenes(4, duration=1.0, sample_rate=RATE, random_state=0)
+
+
+def module(heads=("embedding", "mask", "roll"), seed=0, stride=1):
+    torch.manual_seed(seed)
+    sizes = {"hidden_size": 6, "n_layers": 1, "dropout": 0.0, "embedding_size": 5}
+    return CerberusModule(
+        9, 2, **sizes, embedding_stride=stride, input_scale="log", heads=heads, n_transcribed=2
+    )
+
+
+def batch_of(X, y, **parameters):
+    """Return one padded batch of what Cerberus learns from, as the engine would make it."""
+    estimator = Cerberus(**TINY, **parameters)
+    items = estimator._begin_fit(X)
+    estimator.instruments_, estimator.has_rest_ = ("guitar", "piano"), False
+    dataset = SceneDataset(items, y, estimator._make_target, 10_000)
+    return estimator, collate([dataset[i] for i in range(len(dataset))])
+
+
+# The target of eq. 3.2
+
+
+def test_the_target_is_the_truncated_projection_on_the_mixture():
+    x = np.array([[2.0 + 0j, 1j, 0.0]])
+    sources = np.array([[[3.0 + 0j, 0.5j, 1.0]], [[-1.0 + 0j, 0.5j, -1.0]], [[1j, -1j, 0.0]]])
+    expected = [[[2.0, 0.5, 0.0]], [[0.0, 0.5, 0.0]], [[0.0, 0.0, 0.0]]]
+    np.testing.assert_allclose(phase_sensitive_target(x, sources), expected)
+
+
+def test_the_target_of_equal_channels_is_that_of_one():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(5, 7)) + 1j * random.normal(size=(5, 7))
+    s = random.normal(size=(2, 5, 7)) + 1j * random.normal(size=(2, 5, 7))
+    stereo = phase_sensitive_target(np.stack([x, x]), np.stack([s, s], axis=1))
+    np.testing.assert_allclose(stereo, phase_sensitive_target(x, s), rtol=1e-5)
+    opposite = phase_sensitive_target(np.stack([x, -x]), np.stack([s, -s], axis=1))
+    np.testing.assert_allclose(opposite, stereo, rtol=1e-5)
+
+
+def test_targets_of_the_rolls_are_the_notes(data):
+    X, y = data
+    _, (_, target) = batch_of(X[:1], y[:1])
+    note = y[0].notes_of("piano").select(slice(0, 1))
+    frame = round(float(note.onset[0]) * RATE / 64)
+    assert target["roll"].shape[:3] == (1, 2, 88)
+    assert target["roll"][0, 1, note.pitch[0] - 21, frame] == 1
+
+
+def test_the_dominant_source_is_the_loudest(data):
+    X, y = data
+    _, (_, target) = batch_of(X[:1], y[:1])
+    spectra = [
+        np.abs(Spectrogram(X[0], RATE, 256, 64).analyse(y[0].source(name)[None])[0])
+        for name in ("guitar", "piano")
+    ]
+    expected = np.argmax(spectra, axis=0)
+    clear = np.abs(spectra[0] - spectra[1]) > 1e-3
+    np.testing.assert_array_equal(target["dominant"][0].numpy()[clear], expected[clear])
+
+
+# The loss of eq. 3.4
+
+
+def test_weights_multiply_their_terms_and_zero_removes_the_head(data):
+    X, y = data
+    _, (inputs, target) = batch_of(X[:2], y[:2])
+    torch.manual_seed(0)
+    network = CerberusModule(
+        129, 2, hidden_size=4, n_layers=1, dropout=0.0, embedding_size=3, embedding_stride=1,
+        input_scale="log", heads=("embedding", "mask", "roll"), n_transcribed=2,
+    )  # fmt: skip
+    heads = {name: head.detach() for name, head in network(**inputs).items()}
+    ones = CerberusLoss(1, 1, 1)(heads, target)
+    assert set(ones) == {"dc", "mi", "tr"}
+    weighted = CerberusLoss(0.1, 2, 3)(heads, target)
+    for name, weight in (("dc", 0.1), ("mi", 2), ("tr", 3)):
+        assert float(weighted[name]) == pytest.approx(weight * float(ones[name]), rel=1e-6)
+    for weights, expected in (((0, 1, 0), {"mask"}), ((0.5, 0, 1), {"embedding", "roll"})):
+        made = Cerberus(*weights, **TINY)
+        made.instruments_ = ("a", "b")
+        assert set(made._make_module(9, 2).heads) == expected
+
+
+def test_the_loss_ignores_the_level_of_the_input(data):
+    X, y = data
+    network, losses = None, []
+    for gain in (1.0, 0.003, 50.0):
+        louder = [Mixture(m.audio * np.float32(gain), RATE) for m in X[:2]]
+        truth = [Scene(s.instruments, RATE, s.sources * np.float32(gain), s.notes) for s in y[:2]]
+        estimator, (inputs, target) = batch_of(louder, truth)
+        if network is None:
+            torch.manual_seed(0)
+            network = estimator._make_module(129, 2)
+        terms = CerberusLoss(1, 1, 1)(network.eval()(**inputs), target)
+        losses.append([float(term.detach()) for term in terms.values()])
+    np.testing.assert_allclose(losses[1:], [losses[0]] * 2, rtol=1e-4)
+
+
+def test_the_loss_ignores_padding(data):
+    X, y = data
+    short = X[0].excerpt(0, 0.4), y[0].excerpt(0, 0.4)
+    estimator, (inputs, target) = batch_of([short[0], X[1]], [short[1], y[1]])
+    torch.manual_seed(0)
+    network = estimator._make_module(129, 2).eval()
+    loss = CerberusLoss(1, 1, 1)
+    padded = loss(network(**inputs), target)
+    alone = []
+    for mixture, scene in ((short[0], short[1]), (X[1], y[1])):
+        _, (one_input, one_target) = batch_of([mixture], [scene])
+        alone.append(loss(network(**one_input), one_target))
+    for name, term in padded.items():
+        expected = np.mean([float(terms[name].detach()) for terms in alone])
+        assert float(term.detach()) == pytest.approx(expected, rel=1e-4)
+
+
+def test_silent_examples_have_a_finite_gradient(data):
+    X, y = data
+    silent = Mixture(np.zeros(4000, np.float32), RATE)
+    nothing = Scene(("piano", "guitar"), RATE, np.zeros((2, 4000), np.float32), (Notes(),) * 2)
+    estimator, (inputs, target) = batch_of([silent, X[0]], [nothing, y[0]])
+    network = estimator._make_module(129, 2)
+    _, loss = estimator._make_loss()
+    sum(loss(network(**inputs), target).values()).backward()
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters())
+
+
+def test_what_is_unknown_is_left_out_of_the_loss(data):
+    X, y = data
+    unknown = Scene(("piano", "guitar"), RATE)
+    estimator, (inputs, target) = batch_of([X[0], X[1]], [y[0], unknown])
+    torch.manual_seed(0)
+    network = estimator._make_module(129, 2).eval()
+    both = CerberusLoss(1, 1, 1)(network(**inputs), target)
+    _, (one_input, one_target) = batch_of([X[0]], [y[0]])
+    one = CerberusLoss(1, 1, 1)(network(**one_input), one_target)
+    for name in one:
+        assert float(both[name].detach()) == pytest.approx(float(one[name].detach()), rel=1e-5)
+
+
+def test_every_head_reaches_the_body():
+    network = module()
+    inputs = {"magnitude": torch.rand(2, 9, 11), "lengths": torch.tensor([11, 11])}
+    gradients = {}
+    for head in ("embedding", "mask", "roll"):
+        network.zero_grad()
+        network(**inputs)[head].square().sum().backward()
+        gradients[head] = network.body.lstm.weight_ih_l0.grad.clone()
+        assert gradients[head].abs().max() > 0
+    assert not torch.allclose(gradients["mask"], gradients["roll"])
+
+
+def test_shared_weights_start_alike_whatever_the_heads():
+    whole, alone = module(), module(heads=("roll",))
+    for name, value in alone.state_dict().items():
+        torch.testing.assert_close(value, whole.state_dict()[name], rtol=0, atol=0)
+
+
+def test_a_stride_skips_frames_in_training_only(data):
+    X, y = data
+    estimator, (inputs, target) = batch_of(X[:2], y[:2], embedding_stride=3)
+    torch.manual_seed(0)
+    network = estimator._make_module(129, 2)
+    n_frames = inputs["magnitude"].shape[-1]
+    skipping = network.train()(**inputs)
+    assert skipping["embedding"].shape[1] == -(-n_frames // 3)
+    whole = network.eval()(**inputs)
+    assert whole["embedding"].shape[1] == n_frames
+    loss = CerberusLoss(1, 0, 0, embedding_stride=3)
+    thinned = {name: value.clone() for name, value in target.items()}
+    kept = torch.zeros(n_frames)
+    kept[::3] = 1
+    thinned["audible"] *= kept
+    by_weight = loss({"embedding": whole["embedding"]}, thinned)["dc"]
+    by_stride = loss({"embedding": skipping["embedding"]}, target)["dc"]
+    assert float(by_stride.detach()) == pytest.approx(float(by_weight.detach()), rel=1e-4)
+
+
+# The estimator
+
+
+@pytest.mark.parametrize("weights", [(-1, 1, 1), (0, float("nan"), 1), (0, 0, 0)])
+def test_useless_weights_are_refused_in_fit(data, weights):
+    X, y = data
+    estimator = Cerberus(*weights, **TINY)
+    with pytest.raises(ParameterError, match="_weight"):
+        estimator.fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("weights", "has_sources", "has_notes"),
+    [((0.1, 1, 1), True, True), ((0, 1, 0), True, False), ((0, 0, 1), False, True),
+     ((1, 0, 0), True, False), ((0.5, 0, 0.5), True, True)],
+)  # fmt: skip
+def test_each_subset_of_heads_does_its_part(data, weights, has_sources, has_notes):
+    X, y = data
+    estimator = Cerberus(*weights, **TINY).fit(X, y)
+    scene = estimator.predict(X[:1])[0]
+    assert (scene.sources is not None, scene.notes is not None) == (has_sources, has_notes)
+    tags = estimator.__sklearn_tags__()
+    assert (tags.separates, tags.transcribes) == (has_sources, has_notes)
+    if has_sources:
+        assert np.abs(scene.residual(X[0])).max() < 1e-5
+    if has_notes:
+        assert scene.rolls.shape == (2, 88, 126)
+        assert scene.frame_rate == 125
+    assert np.isfinite(estimator.score(X, y))
+    terms = {"dc": weights[0], "mi": weights[1], "tr": weights[2]}
+    assert set(estimator.history_[0]) >= {f"train_{n}" for n, weight in terms.items() if weight}
+
+
+def test_deep_clustering_names_its_clusters():
+    """Two tones that never share a bin: embeddings that learn this separate them by name."""
+    t = np.arange(RATE) / RATE
+    X, y = [], []
+    for seed in range(8):
+        gates = np.repeat(np.random.default_rng(seed).random((2, 10)) > 0.3, RATE // 10, axis=1)
+        tones = np.stack([np.sin(2 * np.pi * 500 * t), np.sin(2 * np.pi * 2500 * t)])
+        sources = (tones * gates).astype(np.float32)
+        X.append(Mixture(sources.sum(axis=0), RATE))
+        y.append(Scene(("low", "high"), RATE, sources))
+    parameters = {**TINY, "max_epochs": 40, "lr": 0.01, "batch_size": 4, "embedding_stride": 2}
+    estimator = Cerberus(1, 0, 0, **parameters).fit(X, y)
+    assert estimator.centroids_.shape == (2, 20)
+    assert estimator.score(X, y) > 10
+
+
+def test_training_learns_what_can_be_learnt(data):
+    X, y = data
+    parameters = {**TINY, "max_epochs": 60, "lr": 0.01, "hidden_size": 32, "batch_size": 2}
+    estimator = Cerberus(validation_fraction=0, **parameters).fit(X, y)
+    assert estimator.history_[-1]["train_loss"] < 0.5 * estimator.history_[0]["train_loss"]
+    assert estimator.score(X, y) > 3
+
+
+def test_thresholds_are_read_at_predict(data):
+    X, y = data
+    estimator = Cerberus(**TINY).fit(X, y)
+    n_notes = [
+        sum(map(len, estimator.set_params(threshold=t, min_note=0.0).predict(X[:1])[0].notes))
+        for t in (0.0, 1.0)
+    ]
+    assert n_notes == [2 * 88, 0]  # all keys held throughout; none
+
+
+def test_an_instrument_not_asked_for_stays_in_the_mixture(data):
+    X, y = data
+    estimator = Cerberus(instruments=["piano"], **TINY).fit(X, y)
+    scene = estimator.predict(X[:1])[0]
+    assert scene.instruments == ("piano",)
+    assert estimator.has_rest_
+    assert not estimator.__sklearn_tags__().additive
+    assert np.abs(scene.residual(X[0])).max() > 1e-3
+
+
+def test_validation_songs_are_never_trained_on():
+    items = [Spectrogram(Mixture(np.zeros(9), RATE, group=g)) for g in "aabbccddee"]
+    train, valid = split_by_group(items, 0.2, np.random.RandomState(0))
+    assert len(valid) == 2
+    assert {items[i].mixture.group for i in valid}.isdisjoint(
+        {items[i].mixture.group for i in train}
+    )
+    assert split_by_group(items, 0.0, np.random.RandomState(0)) == (list(range(10)), [])
+
+
+def test_patience_ends_training_and_the_best_weights_are_kept(data):
+    X, y = data
+    parameters = {**TINY, "max_epochs": 50, "lr": 3.0, "lr_schedule": "constant"}
+    estimator = Cerberus(validation_fraction=0.5, patience=2, **parameters).fit(X, y)
+    assert estimator.n_iter_ < 50
+    losses = [epoch["valid_loss"] for epoch in estimator.history_]
+    assert len(losses) - 1 - int(np.argmin(losses)) == 2
+
+
+def test_long_scenes_are_cut_into_sequences(data):
+    X, y = data
+    estimator = Cerberus(**TINY)
+    items = estimator._begin_fit(X[:1])
+    estimator.instruments_, estimator.has_rest_ = ("guitar", "piano"), False
+    dataset = SceneDataset(items, y[:1], estimator._make_target, 50)
+    lengths = [inputs["magnitude"].shape[-1] for inputs, _ in dataset]
+    assert lengths == [51, 51, 26]
+    whole = LevelledSTFT.of(items[0]).magnitude
+    assert whole.shape[-1] == 126
+
+
+def test_a_loss_that_is_not_finite_stops_training_loudly(data, monkeypatch):
+    X, y = data
+    monkeypatch.setattr(
+        "msa_sk.models.cerberus.mask_loss", lambda mask, *_: mask.sum((1, 2, 3)) * float("nan")
+    )
+    estimator = Cerberus(**TINY)
+    with pytest.raises(TrainingError, match="not finite in epoch 1.*'mi': nan"):
+        estimator.fit(X, y)
+    with pytest.raises(NotFittedError):
+        estimator.predict(X)
+
+
+def test_the_same_seed_gives_the_same_file(data, tmp_path):
+    X, y = data
+    files = [clone(Cerberus(**TINY)).fit(X, y).save(tmp_path / f"{i}.msa") for i in range(2)]
+    assert files[0].read_bytes() == files[1].read_bytes()

@@ -1,0 +1,69 @@
+"""Floor and ceiling."""
+
+import numpy as np
+import pytest
+
+from msa_sk import IdealMaskSeparator, Mixture, MixtureBaseline, attach_truth
+from msa_sk.datasets import make_scenes
+from msa_sk.exceptions import InputError
+from msa_sk.metrics import get_scorer, si_sdr
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return make_scenes(2, ("piano", "drums"), duration=2.0, random_state=0)
+
+
+def test_the_floor_is_the_mixture_itself(scenes):
+    X, y = scenes
+    baseline = MixtureBaseline().fit(X, y)
+    for mixture, scene in zip(X, baseline.predict(X), strict=True):
+        assert scene.instruments == ("drums", "piano")
+        np.testing.assert_array_equal(scene.source("piano"), mixture.audio)
+    assert baseline.score(X, y) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_ceiling_is_far_above_and_adds_up(scenes):
+    X, y = scenes
+    informed = attach_truth(X, y)
+    ideal = IdealMaskSeparator().fit(informed, y)
+    assert ideal.score(informed, y) > 8
+    scene = ideal.predict(informed)[0]
+    assert np.abs(scene.residual(informed[0])).max() < 1e-5
+
+
+def test_disjoint_spectra_are_separated_perfectly():
+    t = np.arange(16000) / 16000
+    sources = np.stack([np.sin(2 * np.pi * f * t) for f in (500, 5000)]).astype(np.float32)
+    X = [Mixture(sources.sum(axis=0), 16000)]
+    y = [{"low": sources[0], "high": sources[1]}]
+    informed = attach_truth(X, y)
+    scene = IdealMaskSeparator().fit(informed, y).predict(informed)[0]
+    assert si_sdr(sources[0], scene.source("low")) > 35
+
+
+def test_sources_besides_the_wanted_ones_stay_in_the_mixture(scenes):
+    X, y = scenes
+    informed = attach_truth(X, y)
+    ideal = IdealMaskSeparator(instruments=["piano"]).fit(informed, y)
+    scene = ideal.predict(informed)[0]
+    assert scene.instruments == ("piano",)
+    assert si_sdr(y[0].source("drums"), scene.residual(X[0])) > 5
+
+
+def test_attach_truth_fills_in_what_is_known_and_leaves_the_input_alone(scenes):
+    X, y = scenes
+    informed = attach_truth(X, y)
+    assert X[0].sources is None
+    np.testing.assert_array_equal(informed[0].read_source("piano"), y[0].source("piano"))
+    assert informed[0].notes["drums"] is y[0].notes_of("drums")
+    assert informed[0].group == X[0].group
+
+
+def test_an_ideal_mask_without_the_truth_says_how_to_get_it(scenes):
+    X, y = scenes
+    ideal = IdealMaskSeparator().fit(X, y)
+    with pytest.raises(InputError, match=r"attach_truth\(X, y\)"):
+        ideal.predict(X)
+    with pytest.raises(InputError, match="X\\[0\\]|true sources"):
+        get_scorer("si_sdri")(ideal, X, y)
