@@ -12,7 +12,7 @@ import warnings
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import chain, cycle
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -176,7 +176,7 @@ class Part:
     def __repr__(self) -> str:
         return (
             f"Part({self.name!r}; {self.family}, program {self.program}; "
-            f"channel {self.channel + 1}; {len(self.notes)} notes)"
+            f"channel {self.channel + 1}; {repr(self.notes)[6:-1]})"
         )
 
 
@@ -661,14 +661,16 @@ def _parts(
     parts = []
     for i, channel in sorted(playing):
         events = own[i, channel]
-        # Tracks may share a channel: what others set holds here too, unless they play on it
-        # themselves and this track has chosen a program of its own.
-        alone = any(event.status >> 4 == 0xC for event in events)
-        shared = [
-            [event for event in others if event.status >> 4 >= 0xB]
-            for (j, c), others in own.items()
-            if c == channel and j != i and not (alone and (j, c) in playing)
-        ]
+        # Tracks may share a channel. What a track without notes sets there holds for all; what
+        # another player sets, only if this one would have no program otherwise.
+        others = {
+            j: [event for event in states if event.status >> 4 >= 0xB]
+            for (j, c), states in own.items()
+            if c == channel and j != i
+        }
+        quiet = [states for j, states in others.items() if (j, channel) not in playing]
+        has_program = any(event.status >> 4 == 0xC for event in chain(events, *quiet))
+        shared = quiet if has_program else others.values()
         merged = list(heapq.merge(*shared, events, key=itemgetter(0)))
         rows, controls = _follow(merged, tracks[i][-1].tick, repairs)
         control_times = seconds([event.tick for event in controls]).tolist()

@@ -1,0 +1,255 @@
+"""Excerpts of songs in which the wanted instruments really play."""
+
+import warnings
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+
+from msa_sk._sklearn import Interval
+from msa_sk._validation import (
+    check_instruments,
+    check_mixtures,
+    check_parameters,
+    check_scenes,
+)
+from msa_sk.datasets.mixing import mix_of
+from msa_sk.exceptions import InputError, MsaWarning, ParameterError
+from msa_sk.records import Mixture, Notes, Scene
+
+#: The rules of the dissertation's chapters 3 and 4 (sections 3.3.4 and 4.3.4), except that
+#: chapter 3 draws stretches at any time and these lie on a grid.
+PRESETS: dict[str, dict[str, Any]] = {
+    "chapter3": {"duration": 5.0, "hop": 2.5, "min_notes": 10, "min_velocity": 30},
+    "chapter4": {
+        "duration": 5.0,
+        "hop": 2.5,
+        "min_notes": 5,
+        "min_velocity": 30,
+        "min_instruments": 2,
+    },
+}
+
+
+class Excerpts(BaseEstimator):
+    """Cut scenes into stretches in which the wanted instruments really play.
+
+    An instrument plays in a stretch if it begins enough notes there that are loud enough.
+    Nothing is read and nothing is copied that lies in files. It is no transformer of
+    scikit-learn, because it changes ``X`` and ``y`` together: apply it before ``fit``.
+
+    Parameters
+    ----------
+    duration : float, default=5.0
+        Of an excerpt, in seconds.
+    hop : float, default=2.5
+        From the beginning of one excerpt to the next, in seconds; None takes `duration`.
+    min_notes : int, default=10
+        So many onsets must lie within an excerpt for an instrument to play in it.
+    min_velocity : int, default=30
+        Only notes with a velocity above it count, and only they stay in the scenes' notes.
+    instruments : sequence of str, default=None
+        The wanted ones; None takes the sorted union of the names in `y`. A scene that has
+        others besides is cut down to these, and its mixture made anew as their sum.
+    min_instruments : int, default=None
+        So many of the wanted instruments must play; None means all of them. Those that do
+        not play stay in the scene, as far as the song has them.
+    solo : bool, default=False
+        Make one excerpt for each instrument that plays, with nothing but that instrument;
+        `min_instruments` is then without effect. This is what
+        `msa_sk.datasets.mix_incoherent` mixes.
+    max_per_song : int, default=None
+        Keep at most so many excerpts of a song (a group), drawn at random.
+    random_state : int, RandomState or None, default=None
+        Seeds that draw.
+
+    Examples
+    --------
+    >>> from msa_sk.datasets import Excerpts, make_scenes
+    >>> X, y = make_scenes(n_scenes=2, duration=10.0, random_state=0)
+    >>> X_cut, y_cut = Excerpts(duration=4.0, hop=2.0, min_notes=3).apply(X, y)
+    >>> X_cut[0].duration
+    4.0
+    """
+
+    _parameter_constraints: dict = {
+        "duration": [Interval(Real, 0, None, closed="neither")],
+        "hop": [Interval(Real, 0, None, closed="neither"), None],
+        "min_notes": [Interval(Integral, 0, None, closed="left")],
+        "min_velocity": [Interval(Integral, 0, 127, closed="both")],
+        "instruments": ["array-like", None],
+        "min_instruments": [Interval(Integral, 1, None, closed="left"), None],
+        "solo": ["boolean"],
+        "max_per_song": [Interval(Integral, 1, None, closed="left"), None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        duration: float = 5.0,
+        hop: float | None = 2.5,
+        *,
+        min_notes: int = 10,
+        min_velocity: int = 30,
+        instruments: Sequence[str] | None = None,
+        min_instruments: int | None = None,
+        solo: bool = False,
+        max_per_song: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        self.duration = duration
+        self.hop = hop
+        self.min_notes = min_notes
+        self.min_velocity = min_velocity
+        self.instruments = instruments
+        self.min_instruments = min_instruments
+        self.solo = solo
+        self.max_per_song = max_per_song
+        self.random_state = random_state
+
+    @classmethod
+    def from_preset(cls, name: str, **changes: Any) -> "Excerpts":
+        """Return the rules of a paper, with changes.
+
+        Parameters
+        ----------
+        name : {"chapter3", "chapter4"}
+            Of the dissertation: all wanted instruments with 10 onsets in 5 s; at least two of
+            them with 5 onsets (there, songs are rendered with ``doubles="split"``).
+        **changes
+            Parameters that shall differ.
+        """
+        if name not in PRESETS:
+            raise ParameterError(
+                "Excerpts.from_preset(name)", f"one of {list(PRESETS)}", repr(name), "Choose one."
+            )
+        return cls(**(PRESETS[name] | changes))
+
+    def apply(self, X: Any, y: Any) -> tuple[list[Mixture], list[Scene]]:
+        """Return the excerpts of mixtures and scenes, in the order of the songs.
+
+        Parameters
+        ----------
+        X : list of Mixture
+        y : list of Scene
+            With notes.
+
+        Returns
+        -------
+        X_cut : list of Mixture
+            Each with its song's group; a song without one gets its number in `X`.
+        y_cut : list of Scene
+
+        Raises
+        ------
+        ParameterError
+            If a parameter is out of range.
+        InputError
+            If a scene has no notes, or none of the sources that have to be mixed anew.
+
+        Warns
+        -----
+        MsaWarning
+            If no excerpt fits; the lists are then empty.
+        """
+        check_parameters(self)
+        mixtures = check_mixtures(X)
+        scenes = check_scenes(y, mixtures)
+        names = check_instruments(self.instruments, scenes)
+        songs = []
+        for i, (mixture, scene) in enumerate(zip(mixtures, scenes, strict=True)):
+            if scene.notes is None:
+                raise InputError(f"y[{i}]", "a scene with notes", "None", "Leave it out.")
+            group = i if mixture.group is None else mixture.group
+            songs.append((replace(mixture, group=group), self._without_quiet_notes(scene)))
+        found = [cut for mixture, scene in songs for cut in self._find(mixture, scene, names)]
+        found = self._thin_out(found)
+        if not found:
+            warnings.warn(
+                f"No stretch of {self.duration:g} s has {self.min_notes} onsets of {names}.",
+                MsaWarning,
+                stacklevel=2,
+            )
+        cuts = [
+            (mixture.excerpt(start, self.duration), scene.excerpt(start, self.duration))
+            for mixture, scene, start in found
+        ]
+        return [mixture for mixture, _ in cuts], [scene for _, scene in cuts]
+
+    def _without_quiet_notes(self, scene: Scene) -> Scene:
+        notes = [scene.notes_of(name) for name in scene.instruments]
+        notes = [one.select(one.velocity > self.min_velocity) for one in notes]
+        return replace(scene, notes=tuple(notes))
+
+    def _find(
+        self, mixture: Mixture, scene: Scene, names: Sequence[str]
+    ) -> list[tuple[Mixture, Scene, float]]:
+        """Return (mixture, scene, start in s) for every excerpt of a song."""
+        hop = self.hop or self.duration
+        n_starts = int(np.floor((mixture.duration - self.duration) / hop + 1e-9)) + 1
+        starts = np.arange(n_starts) * hop
+        present = [name for name in scene.instruments if name in names]
+        plays = {
+            name: _count_onsets(scene.notes_of(name), starts, self.duration) >= self.min_notes
+            for name in present
+        }
+        if self.solo:
+            alone = {name: _only(mixture, scene, [name]) for name in present}
+            return [(*alone[name], t) for name in present for t in starts[plays[name]].tolist()]
+        n_wanted = len(names) if self.min_instruments is None else self.min_instruments
+        n_playing = sum(plays.values(), start=np.zeros(len(starts), int))
+        mixture, scene = _only(mixture, scene, present)
+        return [(mixture, scene, t) for t in starts[n_playing >= n_wanted].tolist()]
+
+    def _thin_out(
+        self, found: list[tuple[Mixture, Scene, float]]
+    ) -> list[tuple[Mixture, Scene, float]]:
+        if self.max_per_song is None:
+            return found
+        rng = check_random_state(self.random_state)
+        songs = defaultdict(list)
+        for i, (mixture, _, _) in enumerate(found):
+            songs[mixture.group].append(i)
+        kept = [
+            rng.choice(own, self.max_per_song, replace=False)
+            if len(own) > self.max_per_song
+            else own
+            for own in songs.values()
+        ]
+        return [found[i] for i in sorted(np.concatenate(kept).astype(int))] if kept else []
+
+
+def _count_onsets(notes: Notes, starts: np.ndarray, duration: float) -> np.ndarray:
+    """Return how many notes begin in each stretch."""
+    return np.searchsorted(notes.onset, starts + duration) - np.searchsorted(notes.onset, starts)
+
+
+def _only(mixture: Mixture, scene: Scene, names: Sequence[str]) -> tuple[Mixture, Scene]:
+    """Return a scene of some of its instruments, and the mixture that these make."""
+    if list(scene.instruments) == list(names):
+        return mixture, scene
+    if scene.sources is None:
+        raise InputError(
+            repr(scene), "sources, to mix some of them anew", "None", "Ask for all instruments."
+        )
+    places = [scene.instruments.index(name) for name in names]
+    as_array = isinstance(scene.sources, np.ndarray)
+    part = replace(
+        scene,
+        instruments=tuple(names),
+        sources=scene.sources[places] if as_array else tuple(scene.sources[i] for i in places),
+        notes=tuple(scene.notes_of(name) for name in names),
+        rolls=None,
+    )
+    hints = {
+        field: {name: hint[name] for name in names if name in hint}
+        for field, hint in (("notes", mixture.notes), ("sources", mixture.sources))
+        if hint is not None
+    }
+    mixed = mix_of(part)
+    return replace(mixture, audio=mixed.audio, sample_rate=mixed.sample_rate, **hints), part
