@@ -75,18 +75,18 @@ def as_signals(
         estimate = _stack(estimate, names)
         multichannel = reference.ndim == 3
     n_axes = 1 + permutation + multichannel
-    arrays = _as_array(reference, "reference", n_axes), _as_array(estimate, "estimate", n_axes)
-    shapes = [array.shape for array in arrays]
+    s, e = _as_array(reference, "reference", n_axes), _as_array(estimate, "estimate", n_axes)
+    shapes = [s.shape, e.shape]
     if permutation:  # as many estimates as you like
         shapes = [shape[:-n_axes] + shape[1 - n_axes :] for shape in shapes]
     if shapes[0] != shapes[1]:
         raise AudioError(
             "estimate",
-            f"shape {arrays[0].shape}, as the reference has",
-            f"shape {arrays[1].shape}",
+            f"shape {s.shape}, as the reference has",
+            f"shape {e.shape}",
             "Cut or pad one of them.",
         )
-    return tuple(_join_channels(array, gap) if multichannel else array for array in arrays)
+    return (_join_channels(s, gap), _join_channels(e, gap)) if multichannel else (s, e)
 
 
 def as_mixture(
@@ -136,11 +136,10 @@ def _as_array(values: Any, name: str, n_axes: int) -> np.ndarray:
         values = values.detach().cpu()
     array = np.asarray(values)
     if array.dtype.kind not in "fiu" or array.ndim < n_axes or array.shape[-1] == 0:
-        axes = ("n_sources", "n_channels", "n_samples")
-        axes = axes[-n_axes:] if n_axes != 2 else ("n_sources or n_channels", "n_samples")
+        axes = ("", "n_sources or n_channels, ", "n_sources, n_channels, ")[n_axes - 1]
         raise AudioError(
             name,
-            f"real samples of shape (..., {', '.join(axes)})",
+            f"real samples of shape (..., {axes}n_samples)",
             f"{array.dtype} of shape {array.shape}",
             "Pass an array, a Scene, or a list of either.",
         )

@@ -116,9 +116,9 @@ def nsdr(
     nsdr : ndarray of float64, shape (..., n_sources), or list
         NaN where the reference is silent.
     """
-    options = {"multichannel": multichannel, "gap": filter_length}
-    references, estimates = as_signals(reference, estimate, **options)
-    mixtures = np.broadcast_to(as_mixture(mixture, reference, **options), references.shape)
+    references, estimates = as_signals(reference, estimate, False, multichannel, filter_length)
+    one_mixture = as_mixture(mixture, reference, multichannel, filter_length)
+    mixtures = np.broadcast_to(one_mixture, references.shape)
     before, after = (
         np.diagonal(_pairwise(references, one, filter_length)[0], axis1=-2, axis2=-1)
         for one in (mixtures, estimates)
@@ -152,7 +152,8 @@ def gnsdr(
             f"{[len(value) for value in values]} of them",
             "Score the songs apart, or list silent sources too.",
         )
-    return known_mean(values, [_length(reference) for reference in references])
+    lengths = [_length(reference) for reference in references]
+    return known_mean(np.transpose(values), lengths)
 
 
 def _length(reference: Any) -> float:
@@ -171,25 +172,38 @@ def _pairwise(reference: np.ndarray, estimate: np.ndarray, filter_length: int) -
             f"shape {reference.shape}",
             "Pass all sources of a mixture together.",
         )
-    reference_energy = energy(reference, "reference")
-    estimate_energy = energy(estimate, "estimate")
+    energies = energy(reference, "reference"), energy(estimate, "estimate")
     scores = np.empty((3, *reference.shape[:-1], estimate.shape[-2]))
-    for index in np.ndindex(reference.shape[:-2]):
-        of_one = scores[(slice(None), *index)]
-        sounding, live = reference_energy[index] > 0, estimate_energy[index] > 0
-        of_one[:, sounding], of_one[:, ~sounding] = -LIMIT_DB, np.nan
-        if sounding.any() and live.any():
-            references = (
-                reference[index][sounding] / np.sqrt(reference_energy[index][sounding])[:, None]
-            )
-            estimates = estimate[index][live] / np.sqrt(estimate_energy[index][live])[:, None]
-            target, explained = _projections(references, estimates, filter_length)
-            pairs = (
-                (target, 1 - target),
-                (target, explained - target),
-                (explained, 1 - explained),
-            )
-            of_one[np.ix_(range(3), sounding, live)] = [decibels(*pair) for pair in pairs]
+    for i in np.ndindex(reference.shape[:-2]):
+        signals = reference[i], estimate[i]
+        scores[(slice(None), *i)] = _score_mixture(
+            *signals, energies[0][i], energies[1][i], filter_length
+        )
+    return scores
+
+
+def _score_mixture(
+    references: np.ndarray,
+    estimates: np.ndarray,
+    reference_energy: np.ndarray,
+    estimate_energy: np.ndarray,
+    filter_length: int,
+) -> np.ndarray:
+    """Return SDR, SIR and SAR of one mixture: (3, n_references, n_estimates)."""
+    scores = np.full((3, len(references), len(estimates)), -LIMIT_DB)
+    scores[:, reference_energy == 0] = np.nan
+    sounding, live = np.flatnonzero(reference_energy), np.flatnonzero(estimate_energy)
+    if len(sounding) and len(live):
+        target, explained = _projections(
+            references[sounding] / np.sqrt(reference_energy[sounding, None]),
+            estimates[live] / np.sqrt(estimate_energy[live, None]),
+            filter_length,
+        )
+        scores[np.ix_(np.arange(3), sounding, live)] = (
+            decibels(target, 1 - target),
+            decibels(target, explained - target),
+            decibels(explained, 1 - explained),
+        )
     return scores
 
 
@@ -227,7 +241,7 @@ def _projections(
         warnings.warn(
             "Filters can make one reference of the others: SIR means nothing here.",
             MsaWarning,
-            stacklevel=4,
+            stacklevel=2,
         )
         parts = square_cosine_metrics(*signals, filter_length=filter_length, load_diag=_DIAGONAL)
     target, explained = (np.clip(part.numpy(), 0, 1) for part in parts)

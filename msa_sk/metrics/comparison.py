@@ -65,14 +65,15 @@ def compare(
 
     Examples
     --------
-    >>> from msa_sk import MixtureBaseline, NMFSeparator
+    >>> from msa_sk import IdealMaskSeparator, MixtureBaseline, attach_truth
     >>> from msa_sk.datasets import make_scenes
     >>> from msa_sk.metrics import compare
-    >>> mixes, scenes = make_scenes(4, random_state=0)
-    >>> systems = {"mixture": MixtureBaseline(), "NMF": NMFSeparator(random_state=0)}
-    >>> fitted = {name: system.fit(mixes[:2], scenes[:2]) for name, system in systems.items()}
-    >>> compare(fitted, mixes[2:], scenes[2:], metrics=["si_sdri"])
-    Comparison(mixture, NMF; si_sdri; 2 scenes of 2 songs)
+    >>> mixes, scenes = make_scenes(2, random_state=0)
+    >>> mixes = attach_truth(mixes, scenes)
+    >>> floor, ceiling = MixtureBaseline(), IdealMaskSeparator()
+    >>> fitted = {"mixture": floor.fit(mixes, scenes), "masks": ceiling.fit(mixes, scenes)}
+    >>> compare(fitted, mixes, scenes, metrics=["si_sdri", "sdr"])
+    Comparison(mixture, masks; si_sdri, sdr; 2 scenes of 2 songs)
     """
     if not isinstance(estimators, Mapping) or not estimators:
         raise InputError(
@@ -103,7 +104,15 @@ def compare(
         for name, estimator in estimators.items()
     }
     songs = _songs(next(iter(evaluations.values())).mixtures, groups)
-    return Comparison(evaluations, songs, confidence, n_resamples, random_state)
+    comparison = Comparison(evaluations, songs, confidence, n_resamples, random_state)
+    if not comparison.metrics:
+        raise InputError(
+            "metrics",
+            "what some system finds",
+            f"{metrics!r} for {', '.join(estimators)}",
+            "Pass metrics of sources to separators, of notes to transcribers.",
+        )
+    return comparison
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -235,9 +244,9 @@ class Comparison:
         """
         test = wilcoxon if paired else mann_whitney
         songs = self._song_numbers()
-        rows = []
+        rows: list[dict[str, Any]] = []
         for metric in self.metrics:
-            of_metric = []
+            of_metric: list[dict[str, Any]] = []
             for instrument in self.instruments(metric):
                 means = {
                     system: song_means(self.values(system, metric, instrument), songs)
@@ -270,14 +279,14 @@ class Comparison:
         """
         style = _Style(str, "**{}**", "{}", "†")
         tables = self._tables(style)
-        parts = [f"{caption}\n\n{markdown_table(*table)}" for caption, *table in tables]
+        parts = [f"{caption}\n\n{markdown_table(names, rows)}" for caption, names, rows in tables]
         return _write("\n".join(parts), path)
 
     def to_latex(self, path: str | os.PathLike | None = None) -> str:
         """Return one LaTeX tabular per metric, as `to_markdown`; needs the package booktabs."""
         style = _Style(latex_text, r"\textbf{{{}}}", r"{{\small {}}}", r"$^\dagger$")
         tables = self._tables(style)
-        parts = [f"% {caption}\n{latex_table(*table)}" for caption, *table in tables]
+        parts = [f"% {caption}\n{latex_table(names, rows)}" for caption, names, rows in tables]
         return _write("\n".join(parts), path)
 
     def to_csv(self, path: str | os.PathLike | None = None, table: str = "summary") -> str:

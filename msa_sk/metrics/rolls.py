@@ -123,7 +123,8 @@ def _count_frames(frame_rate: float, pairs: Pairs) -> tuple[int, int, int]:
             (round(t * frame_rate) + 1 for notes in pair for t in notes.offset), default=1
         )
         counts += _count_bins(*(notes_to_roll(notes, n_frames, frame_rate) for notes in pair))
-    return tuple(map(int, counts))
+    n_hits, n_reference, n_estimate = map(int, counts)
+    return n_hits, n_reference, n_estimate
 
 
 def _count_bins(reference: Any, estimate: Any) -> tuple[int, int, int]:

@@ -4,7 +4,7 @@ An instrument that the estimate lists and the truth does not is silence in the t
 the system was not asked for stays in the mixture and is not scored.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ import numpy as np
 
 from msa_sk.audio import fit_length
 from msa_sk.exceptions import AudioError, InputError, InstrumentError
+from msa_sk.metrics._counts import scores_from_counts
 from msa_sk.metrics._signals import assign
 from msa_sk.metrics.bss import bss_eval, nsdr
 from msa_sk.metrics.rolls import frame_scores
@@ -23,14 +24,21 @@ from msa_sk.metrics.separation import (
     si_sdr,
     si_sdr_improvement,
 )
-from msa_sk.metrics.transcription import note_onset_offset_scores, note_onset_scores
-from msa_sk.records import Mixture, Scene
+from msa_sk.metrics.transcription import (
+    match_notes,
+    note_onset_offset_scores,
+    note_onset_scores,
+)
+from msa_sk.records import Mixture, Notes, Scene
 
 #: Stands for all instruments together.
 ALL = "all"
 
 #: The values of one scene: ``scores["si_sdri"]["piano"]``.
 SceneScores = dict[str, dict[str, float]]
+
+#: Of each instrument, one value for each of the metrics that are computed together.
+Values = Mapping[str, Sequence[float] | np.ndarray]
 
 
 class NoteOptions(NamedTuple):
@@ -82,11 +90,11 @@ class _Metrics(NamedTuple):
 
     names: tuple[str, ...]
     part: str
-    measure: Callable[[ScenePair], dict[str, Sequence[float]]]
+    measure: Callable[[ScenePair], Values]
 
 
 def _of_sources(function: Callable, takes_mixture: bool = False) -> Callable:
-    def measure(pair: ScenePair) -> dict[str, Sequence[float]]:
+    def measure(pair: ScenePair) -> Values:
         signals = list(pair.sources)
         if takes_mixture:
             signals.append(pair.mixture.read(pair.reference.sample_rate))
@@ -97,7 +105,7 @@ def _of_sources(function: Callable, takes_mixture: bool = False) -> Callable:
 
 
 def _of_notes(function: Callable, together: bool, options: Sequence[str]) -> Callable:
-    def measure(pair: ScenePair) -> dict[str, Sequence[float]]:
+    def measure(pair: ScenePair) -> Values:
         chosen = {name: getattr(pair.options, name) for name in options}
         if "frame_rate" in chosen:  # dicts of notes do not know the one of the scene
             chosen["frame_rate"] = chosen["frame_rate"] or pair.estimate.frame_rate
@@ -166,11 +174,10 @@ def score_scene(
         wanted = [name for name in table.names if name in metrics]
         if not wanted or (skip_unknown and getattr(pair.estimate, table.part) is None):
             continue
+        values: Values = {}
         if getattr(pair.reference, table.part) is None:
             values = {name: [np.nan] * len(table.names) for name in pair.instruments}
-        elif not pair.instruments:
-            values = {}
-        else:
+        elif pair.instruments:
             values = table.measure(pair)
         for name in wanted:
             i = table.names.index(name)
@@ -246,7 +253,7 @@ def name_sources(reference: Scene, estimate: Scene) -> Scene:
         sources = _stack_both(reference, estimate, names, estimate.instruments)
         permutation = best_permutation(*sources, multichannel=sources[0].ndim == 3)
     elif reference.notes is not None and estimate.notes is not None:
-        f1 = [[note_onset_scores(r, e).f1 for e in estimate.notes] for r in reference.notes]
+        f1 = [[_onset_f1(true, found) for found in estimate.notes] for true in reference.notes]
         permutation = assign(np.reshape(f1, (len(names), len(estimate.instruments))))
     else:
         raise InputError(
@@ -261,6 +268,11 @@ def name_sources(reference: Scene, estimate: Scene) -> Scene:
         if getattr(estimate, part) is not None:
             parts[part] = tuple(getattr(estimate, part)[j] for _, j in found)
     return replace(estimate, instruments=tuple(name for name, _ in found), **parts)
+
+
+def _onset_f1(reference: Notes, estimate: Notes) -> float:
+    n_hits = len(match_notes(reference, estimate, offset_ratio=None))
+    return scores_from_counts(n_hits, len(reference), len(estimate)).f1
 
 
 def _stack_both(

@@ -76,7 +76,7 @@ class Evaluation:
         names = dict.fromkeys(name for scene in scenes for name in scene)
         chosen = list(names) if instrument is None else [instrument]
         table = [[np.nan, *(scene.get(name, np.nan) for name in chosen)] for scene in scenes]
-        return known_mean(np.reshape(table, (len(scenes), 1 + len(chosen))), axis=1)
+        return known_mean(np.reshape(table, (len(scenes), 1 + len(chosen))))
 
     def mean(self, metric: str, instrument: str | None = None, sample_weight: Any = None) -> float:
         """Return the mean over scenes; NaN, with an MsaWarning, where all are left out."""
@@ -184,9 +184,7 @@ class SceneScorer:
         """Return the parameters, so that scikit-learn can clone the scorer."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def __call__(
-        self, estimator: Any, X: Any, y: Any, sample_weight: Any = None
-    ) -> float | dict[str, float]:
+    def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Predict X and return the mean scores; NaN, with an MsaWarning, where all is left out.
 
         Parameters
@@ -196,6 +194,11 @@ class SceneScorer:
         X, y : list or ndarray of length n_mixes
             Mixtures and true scenes, in any form that estimators take.
         sample_weight : array-like of shape (n_mixes,), default=None
+
+        Returns
+        -------
+        score : float, or dict of str to float
+            As `metrics` is a name or a sequence of them.
         """
         evaluation = self.evaluate(estimator, X, y)
         if isinstance(self.metrics, str):
@@ -237,7 +240,8 @@ class SceneScorer:
         blind = _is_blind(system)
         asked = None if blind else getattr(system, "instruments_", None)
         options = NoteOptions(*(getattr(self, name) for name in NoteOptions._fields))
-        scores, predicted = [], set()
+        scores: list[SceneScores] = []
+        predicted: set[str] = set()
         for start, stop in _slices(mixtures, self.slice_seconds):
             scenes = _predict(estimator, X[start:stop], stop - start)
             for i, scene in enumerate(scenes, start):

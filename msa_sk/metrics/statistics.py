@@ -13,10 +13,12 @@ import numpy as np
 _BATCH = 1000  # resamples in memory at a time
 
 
-def known_mean(values: Any, weights: Any = None, axis: int = 0) -> Any:
-    """Return the weighted mean of what is not NaN, and NaN where nothing is left."""
-    known = np.ma.masked_invalid(values)
-    return np.ma.filled(np.ma.average(known, axis=axis, weights=weights), np.nan)
+def known_mean(values: Any, weights: Any = 1.0) -> Any:
+    """Return the weighted mean over the last axis of what is not NaN, NaN where nothing is."""
+    known = ~np.isnan(values)
+    weights = np.where(known, weights, 0.0)
+    with np.errstate(invalid="ignore"):
+        return np.sum(weights * np.where(known, values, 0.0), axis=-1) / weights.sum(axis=-1)
 
 
 def song_means(values: np.ndarray, songs: np.ndarray) -> np.ndarray:
@@ -40,7 +42,7 @@ def song_means(values: np.ndarray, songs: np.ndarray) -> np.ndarray:
 
 
 def bootstrap_interval(
-    values: np.ndarray, songs: np.ndarray, confidence: float, n_resamples: int, seed: int
+    values: np.ndarray, songs: np.ndarray, confidence: float, n_resamples: int, seed: int | None
 ) -> np.ndarray:
     """Return percentile bootstrap intervals of means over scenes, drawing songs.
 
@@ -52,7 +54,9 @@ def bootstrap_interval(
         The number of each scene's song, from 0.
     confidence : float
         The interval's probability, from 0 to 1.
-    n_resamples, seed : int
+    n_resamples : int
+    seed : int or None
+        None draws anew.
 
     Returns
     -------

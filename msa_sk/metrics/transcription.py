@@ -181,7 +181,9 @@ def _offset_tolerance(rule: _Rule, instrument: str, reference: Notes) -> np.ndar
     return np.maximum(rule.offset_ratio * duration, rule.offset_min_tolerance)
 
 
-def _candidates(reference: _Events, estimate: _Events, onset_tolerance: float):
+def _candidates(
+    reference: _Events, estimate: _Events, onset_tolerance: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Return all pairs (i, j) of equal keys whose onsets are near, without a matrix of all pairs.
 
     Complex numbers sort by real part, then by imaginary part: here by key, then by onset.

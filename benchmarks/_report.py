@@ -1,0 +1,155 @@
+"""What benchmarks share: their arguments, timing against a peer, and results as files."""
+
+import argparse
+import json
+import operator
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from msa_sk._files import atomic_path
+from msa_sk.metrics.tables import markdown_table
+
+RESULTS = Path(__file__).parent / "results"
+SIZES = ("tiny", "small", "paper")
+_PACKAGES = ("msa_sk", "numpy", "scipy", "scikit-learn", "torch")
+
+
+def parse_arguments(description: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return ``size``, ``seed`` and ``results``, the folder to write to."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--size", choices=SIZES, default="tiny")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder to write to")
+    return parser.parse_args(argv)
+
+
+def race(
+    ours: Callable[[], Any], peer: Callable[[], Any] | None, n_runs: int
+) -> tuple[dict[str, Any], Any, Any]:
+    """Time two ways to do the same work, turn by turn, so that both meet the same machine.
+
+    Parameters
+    ----------
+    ours, peer : callable
+        Without arguments; each runs once before the clock starts. None is a peer that is not
+        installed.
+    n_runs : int
+        How many turns each has.
+
+    Returns
+    -------
+    row : dict
+        ``ours`` and ``peer``, median seconds; ``ratio``, the median of peer / ours over turns:
+        how many times faster ours is; ``n_runs``. None where the peer is absent.
+    ours_result, peer_result : object
+        What the first runs returned.
+    """
+    results = ours(), peer() if peer else None
+    times, others = [], []
+    for _ in range(n_runs):
+        times.append(_seconds(ours))
+        if peer:
+            others.append(_seconds(peer))
+    row = {
+        "ours": statistics.median(times),
+        "peer": statistics.median(others) if peer else None,
+        "ratio": statistics.median(map(operator.truediv, others, times)) if peer else None,
+        "n_runs": n_runs,
+    }
+    return row, *results
+
+
+def _seconds(run: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def write_report(
+    name: str,
+    arguments: argparse.Namespace,
+    rows: Sequence[Mapping[str, Any]],
+    seconds: float,
+    *,
+    packages: Sequence[str] = (),
+    note: str = "",
+) -> Path:
+    """Write ``<name>-<size>.json`` and a Markdown table beside it.
+
+    Parameters
+    ----------
+    name : str
+        The benchmark's.
+    arguments : argparse.Namespace
+        From `parse_arguments`.
+    rows : sequence of dict
+        Of one table: figures of systems (``system, instrument, metric, mean, low, high,
+        n_songs, n_excerpts``) or of speed (``work, ours, peer, ratio, n_runs``).
+    seconds : float
+        How long the benchmark took.
+    packages : sequence of str
+        Distributions whose versions matter, besides the usual ones.
+    note : str
+        A paragraph for the Markdown file.
+
+    Returns
+    -------
+    path : Path
+        The JSON file.
+    """
+    report = {
+        "name": name,
+        "size": arguments.size,
+        "command": f"python -m benchmarks.{name} --size {arguments.size} --seed {arguments.seed}",
+        "versions": {"python": platform.python_version()}
+        | {package: _version(package) for package in (*_PACKAGES, *packages)},
+        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "seeds": [arguments.seed],
+        "seconds": round(seconds, 1),
+        "rows": list(rows),
+    }
+    path = arguments.results / f"{name}-{arguments.size}.json"
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    with atomic_path(path.with_suffix(".md")) as temporary:
+        temporary.write_text(_as_markdown(report, note), encoding="utf-8")
+    return path
+
+
+def _as_markdown(report: Mapping[str, Any], note: str) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    header = list(dict.fromkeys(key for row in report["rows"] for key in row))
+    cells = [[_text(row.get(key)) for key in header] for row in report["rows"]]
+    return (
+        f"# {report['name']}, {report['size']}\n\n`{report['command']}` on {report['processor']}; "
+        f"{versions}.\n\n{note}\n\n{markdown_table(header, cells)}"
+    ).replace("\n\n\n\n", "\n\n")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "absent"
+
+
+def _processor() -> str:
+    """Return the processor's name; platform.processor() is often empty on Linux."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine() or sys.platform
