@@ -89,7 +89,8 @@ def mix_incoherent(
     names = check_instruments(instruments, scenes)
     _check_mixable(scenes)
     rng = check_random_state(random_state)
-    songs = _number_songs(mixtures)
+    titles = [f"X[{i}]" if m.group is None else str(m.group) for i, m in enumerate(mixtures)]
+    songs = np.unique(titles, return_inverse=True)[1]
     pools = [
         np.array([i for i, scene in enumerate(scenes) if name in scene.instruments])
         for name in names
@@ -97,7 +98,7 @@ def mix_incoherent(
     may_repeat = not _can_differ([songs[pool] for pool in pools])
     if may_repeat:
         warnings.warn(
-            f"{len(np.unique(songs))} songs are too few to take {', '.join(names)} from "
+            f"{len(set(titles))} songs are too few to take {', '.join(names)} from "
             "different ones: some mixtures have two sources of one song.",
             MsaWarning,
             stacklevel=2,
@@ -115,13 +116,14 @@ def mix_incoherent(
             n_silent += level(i, name) == 0
             gain = 10 ** ((LEVEL_DB + offset) / 20) / (level(i, name) or 1.0)
             sources.append(_amplify(scenes[i].sources[scenes[i].instruments.index(name)], gain))
-        scene = Scene(names, scenes[0].sample_rate, _stack(sources))
+        scene = Scene(names, scenes[0].sample_rate, tuple(sources))
         if all(scenes[i].notes is not None for i in picks):
             notes = [scenes[i].notes_of(name) for name, i in zip(names, picks, strict=True)]
             scene = replace(scene, notes=tuple(notes))
         if len({duration(i) for i in picks}) > 1:
             scene = scene.excerpt(0.0, min(duration(i) for i in picks))
-        X_mixed.append(mix_of(scene, " + ".join(str(mixtures[i].group) for i in picks)))
+        scene = replace(scene, sources=_stack(scene.sources))
+        X_mixed.append(mix_of(scene, " + ".join(titles[i] for i in picks)))
         y_mixed.append(scene)
     if n_silent:
         warnings.warn(
@@ -158,13 +160,6 @@ def _check_mixable(scenes: Sequence[Scene]) -> None:
             )
 
 
-def _number_songs(mixtures: Sequence[Mixture]) -> np.ndarray:
-    """Return one number per mixture, equal for those of one group."""
-    numbers: dict[Hashable, int] = {}
-    keys = [i if m.group is None else ("group", m.group) for i, m in enumerate(mixtures)]
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys])
-
-
 def _can_differ(songs: Sequence[np.ndarray]) -> bool:
     """Tell whether every instrument can come from another song, given those that hold it."""
     holds = np.zeros((len(songs), max(map(max, songs)) + 1), bool)
@@ -197,8 +192,8 @@ def _amplify(audio: Audio, gain: float) -> Audio:
     return tuple(replace(clip, gain=clip.gain * gain) for clip in clips)
 
 
-def _stack(sources: list) -> Any:
+def _stack(sources: Any) -> Any:
     """Return sources in memory as one array, if they have one shape."""
     shapes = {np.shape(source) for source in sources if clips_of(source) is None}
     in_memory = all(clips_of(source) is None for source in sources)
-    return np.stack(sources) if in_memory and len(shapes) == 1 else tuple(sources)
+    return np.stack(sources) if in_memory and len(shapes) == 1 else sources

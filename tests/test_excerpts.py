@@ -1,0 +1,196 @@
+"""Excerpts: which stretches are kept, and what is in them."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from msa_sk import Clip, Mixture, Notes, Scene
+from msa_sk.audio import write_audio
+from msa_sk.datasets import Excerpts
+from msa_sk.exceptions import InputError, InstrumentError, MsaWarning, ParameterError
+
+RATE = 8000
+
+
+def notes_at(onsets, velocity=100):
+    """Return short notes that begin at these times."""
+    onsets = np.asarray(onsets, float)
+    return Notes(onsets, onsets + 0.1, np.full(len(onsets), 60), np.full(len(onsets), velocity))
+
+
+def song(duration=10.0, group=None, **instruments):
+    """Return a mixture and a scene in memory; each source is a constant of its own."""
+    n = round(duration * RATE)
+    sources = np.stack([np.full(n, 0.1 * (i + 1), np.float32) for i in range(len(instruments))])
+    mixture = Mixture(sources.sum(axis=0), RATE, group=group)
+    return mixture, Scene(tuple(instruments), RATE, sources, tuple(instruments.values()))
+
+
+def apply(excerpts, *songs):
+    return excerpts.apply([mixture for mixture, _ in songs], [scene for _, scene in songs])
+
+
+def onsets(scene, name):
+    return scene.notes_of(name).onset.round(6).tolist()
+
+
+def test_a_stretch_needs_enough_onsets_of_every_instrument():
+    piano = notes_at([0.0, 1.0, 4.9, 6.0])
+    guitar = notes_at([2.5, 3.0, 9.0])
+    X, y = apply(Excerpts(5.0, 2.5, min_notes=2), song(piano=piano, guitar=guitar))
+    # 0-5 s: 3 and 2 onsets; 2.5-7.5 s: 2 and 2; 5-10 s: 1 and 1.
+    assert [onsets(scene, "piano") for scene in y] == [[0.0, 1.0, 4.9], [2.4, 3.5]]
+    assert [onsets(scene, "guitar") for scene in y] == [[2.5, 3.0], [0.0, 0.5]]
+    assert all(mixture.n_samples == 5 * RATE for mixture in X)
+    assert all(np.array_equal(m.read(), s.sources.sum(axis=0)) for m, s in zip(X, y, strict=True))
+
+
+def test_quiet_notes_neither_count_nor_stay():
+    loud, quiet = notes_at([1.0, 2.0], 31), notes_at([1.5, 2.5, 3.0], 30)
+    both = Notes(*(np.r_[getattr(loud, c), getattr(quiet, c)] for c in
+                   ("onset", "offset", "pitch", "velocity")))  # fmt: skip
+    _, y = apply(Excerpts(5.0, 5.0, min_notes=2), song(piano=both))
+    assert [onsets(scene, "piano") for scene in y] == [[1.0, 2.0]]
+    with pytest.warns(MsaWarning, match="No stretch of 5 s has 3 onsets"):
+        assert apply(Excerpts(5.0, 5.0, min_notes=3), song(piano=both)) == ([], [])
+    _, y = apply(Excerpts(5.0, 5.0, min_notes=5, min_velocity=0), song(piano=both))
+    assert len(y[0].notes_of("piano")) == 5
+
+
+@pytest.mark.parametrize(
+    ("duration", "hop", "n"), [(5.0, 2.5, 3), (5.0, None, 2), (10.0, 1.0, 1), (0.1, None, 100)]
+)
+def test_the_grid_reaches_to_the_end_of_the_song(duration, hop, n):
+    X, _ = apply(Excerpts(duration, hop, min_notes=0), song(piano=Notes()))
+    assert len(X) == n
+
+
+def test_songs_that_are_too_short_give_nothing():
+    short = song(4.9, piano=notes_at([1.0]))
+    X, _ = apply(Excerpts(5.0, min_notes=1), short, song(5.0, piano=notes_at([1.0])))
+    assert [mixture.group for mixture in X] == [1]
+
+
+def test_groups_keep_the_excerpts_of_a_song_together():
+    piano = notes_at(np.arange(0, 10, 0.5))
+    X, _ = apply(Excerpts(5.0, min_notes=5), song(piano=piano, group="a"), song(piano=piano))
+    assert [mixture.group for mixture in X] == ["a"] * 3 + [1] * 3
+
+
+def test_some_of_the_wanted_instruments_may_rest():
+    piano, guitar = notes_at([0.0, 1.0]), notes_at([6.0, 7.0])
+    both = song(piano=piano, guitar=guitar, bass=Notes())
+    _, y = apply(Excerpts(5.0, 5.0, min_notes=2, min_instruments=1), both)
+    assert [scene.instruments for scene in y] == [("piano", "guitar", "bass")] * 2
+    with pytest.warns(MsaWarning):
+        assert apply(Excerpts(5.0, 5.0, min_notes=2, min_instruments=2), both)[0] == []
+
+
+def test_a_song_without_a_wanted_instrument_gives_nothing():
+    piano = notes_at([0.0, 1.0])
+    X, _ = apply(
+        Excerpts(5.0, 5.0, min_notes=2),
+        song(piano=piano, group="alone"),
+        song(piano=piano, guitar=piano, group="both"),
+    )
+    assert [mixture.group for mixture in X] == ["both"]
+
+
+def test_wanted_instruments_are_mixed_anew():
+    piano = notes_at([0.0, 1.0])
+    mixture, scene = song(piano=piano, drums=Notes(), guitar=piano)
+    X, y = apply(
+        Excerpts(5.0, 5.0, min_notes=2, instruments=["guitar", "piano"]), (mixture, scene)
+    )
+    assert y[0].instruments == ("piano", "guitar")  # the song's order stays
+    assert np.allclose(X[0].read(), 0.1 + 0.3)
+    assert np.array_equal(y[0].sources, scene.sources[[0, 2], : 5 * RATE])
+    with pytest.raises(InstrumentError, match="Did you mean 'guitar'"):
+        apply(Excerpts(instruments=["guitr"]), (mixture, scene))
+
+
+def test_solo_excerpts_hold_one_instrument_that_plays():
+    piano, guitar = notes_at([0.0, 1.0]), notes_at([1.0, 6.0, 7.0])
+    X, y = apply(Excerpts(5.0, 5.0, min_notes=2, solo=True), song(piano=piano, guitar=guitar))
+    assert [scene.instruments for scene in y] == [("piano",), ("guitar",)]
+    assert np.allclose(X[0].read(), 0.1)
+    assert np.allclose(X[1].read(), 0.2)
+    assert onsets(y[1], "guitar") == [1.0, 2.0]
+
+
+def test_what_a_mixture_carries_is_cut_with_it():
+    piano = notes_at([0.0, 6.0])
+    mixture, scene = song(piano=piano, guitar=piano)
+    hints = {"piano": piano, "guitar": piano}
+    mixture = Mixture(mixture.audio, RATE, notes=hints, sources={"guitar": mixture.audio})
+    X, _ = apply(Excerpts(5.0, 5.0, min_notes=1, solo=True), (mixture, scene))
+    assert [sorted(one.notes) for one in X] == [["piano"], ["piano"], ["guitar"], ["guitar"]]
+    assert [sorted(one.sources) for one in X] == [[], [], ["guitar"], ["guitar"]]
+    assert X[1].notes["piano"].onset.tolist() == [1.0]
+    assert X[3].read_source("guitar").shape == (5 * RATE,)
+
+
+def test_files_are_not_read(tmp_path, monkeypatch):
+    paths = [write_audio(tmp_path / f"{name}.wav", np.ones(8 * RATE) * 0.1, RATE) for name in "ab"]
+    stems = tuple(Clip(path) for path in paths)
+    piano = notes_at(np.arange(0, 8, 0.5))
+    scene = Scene(("piano", "guitar"), RATE, stems, (piano, piano))
+    mixture = Mixture(stems, RATE, group="song")
+    monkeypatch.setattr(Clip, "read", None)
+    X, y = apply(Excerpts(4.0, 2.0, min_notes=4), (mixture, scene))
+    assert [clip.start for clip in X[2].audio] == [4.0, 4.0]
+    assert [clip.duration for clip in X[2].audio] == [4.0, 4.0]
+    X, _ = apply(Excerpts(4.0, 2.0, min_notes=4, solo=True), (mixture, scene))
+    assert [one.audio[0].path for one in X] == [paths[0]] * 3 + [paths[1]] * 3
+
+
+def test_a_song_gives_at_most_so_many_drawn_by_the_seed():
+    piano = notes_at(np.arange(0, 60, 0.5))
+    songs = [song(60.0, piano=piano, group=name) for name in "ab"]
+
+    def starts(seed, n=4):
+        rule = Excerpts(5.0, 2.5, min_notes=5, max_per_song=n, random_state=seed)
+        X, y = apply(rule, *songs)
+        assert [mixture.group for mixture in X] == ["a"] * n + ["b"] * n
+        return [onsets(scene, "piano")[0] for scene in y], [m.audio.ctypes.data for m in X]
+
+    assert starts(0) == starts(0)
+    assert starts(0)[1] != starts(1)[1]
+    addresses = starts(0)[1][:4]
+    assert addresses == sorted(set(addresses))  # in order, none twice
+    X, _ = apply(Excerpts(5.0, 2.5, min_notes=5, max_per_song=99), *songs)
+    assert len(X) == 46
+
+
+def test_presets_are_the_papers():
+    chapter3 = Excerpts.from_preset("chapter3", max_per_song=7)
+    assert (chapter3.duration, chapter3.min_notes, chapter3.min_velocity) == (5.0, 10, 30)
+    assert (chapter3.min_instruments, chapter3.max_per_song) == (None, 7)
+    chapter4 = Excerpts.from_preset("chapter4")
+    assert (chapter4.hop, chapter4.min_notes, chapter4.min_instruments) == (2.5, 5, 2)
+    with pytest.raises(ParameterError, match="expected one of .'chapter3', 'chapter4'."):
+        Excerpts.from_preset("chapter9")
+
+
+def test_it_is_cloned_and_shown_like_any_other():
+    assert repr(clone(Excerpts(3.0, solo=True))) == "Excerpts(duration=3.0, solo=True)"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"duration": 0}, {"hop": -1}, {"min_notes": 2.5}, {"min_velocity": 200}, {"solo": "yes"}],
+)
+def test_parameters_are_checked_when_applied(wrong):
+    with pytest.raises(ParameterError, match=next(iter(wrong))):
+        apply(Excerpts(**wrong), song(piano=Notes()))
+
+
+def test_what_cannot_be_cut_is_refused():
+    mixture, scene = song(piano=Notes(), guitar=Notes())
+    with pytest.raises(InputError, match="a scene with notes"):
+        apply(Excerpts(), (mixture, Scene(("piano",), RATE, scene.sources[:1])))
+    bare = Scene(scene.instruments, RATE, notes=scene.notes)
+    with pytest.raises(InputError, match="sources, to mix some of them anew"):
+        apply(Excerpts(solo=True, min_notes=0), (mixture, bare))
+    with pytest.raises(InputError, match="1 scenes, one for each mixture"):
+        Excerpts().apply([mixture], [scene, scene])
