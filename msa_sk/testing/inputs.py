@@ -117,50 +117,41 @@ def check_read_only_inputs(subject: Subject) -> None:
             np.save(folder / f"{name}.npy", array)
             return np.load(folder / f"{name}.npy", mmap_mode="r")
 
-        X, y = [], []
-        for i, (mixture, scene) in enumerate(zip(subject.mixes, subject.scenes, strict=True)):
-            sources = read_only(scene.sources, f"sources {i}")
-            extras = {}
-            if mixture.sources is not None:
-                extras["sources"] = dict(zip(INSTRUMENTS, sources, strict=True))
-            X.append(replace(mixture, audio=read_only(mixture.audio, f"mixture {i}"), **extras))
-            y.append(replace(scene, sources=sources))
+        X, y = subject.mixes, subject.scenes
+        for i in range(len(X)):
+            sources = read_only(y[i].sources, f"sources {i}")
+            y[i] = replace(y[i], sources=sources)
+            X[i] = replace(X[i], audio=read_only(X[i].audio, f"mixture {i}"))
+            if X[i].sources is not None:
+                X[i] = replace(X[i], sources=dict(zip(INSTRUMENTS, sources, strict=True)))
         try:
             predicted = subject.fresh().fit(X, y).predict(X)
         except ValueError as error:
             raise AssertionError(f"read-only inputs are refused: {error}") from error
         assert_same(predicted, subject.predicted, "with read-only inputs")
-        del X, y, mixture, scene, sources, extras
 
 
 def check_inputs_are_unmodified(subject: Subject) -> None:
     """`fit` and `predict` leave lists and arrays as they were."""
-    X, y = (list(one) for one in (subject.mixes, subject.scenes))
+    X, y = subject.mixes, subject.scenes
     X[0] = replace(X[0], audio=np.stack([X[0].audio, X[0].audio]))
     y[0] = replace(y[0], sources=np.stack([y[0].sources, y[0].sources], axis=1))
-    X_before, y_before = list(X), list(y)
-    audio, sources = [m.audio.copy() for m in X], [s.sources.copy() for s in y]
-    held = [{k: np.copy(v) for k, v in (m.sources or {}).items()} for m in X]
+    lists: dict[str, tuple[list, list]] = {"X": (X, list(X)), "y": (y, list(y))}
+    arrays = {
+        "the mixtures' samples": [mixture.audio for mixture in X],
+        "the sources in X": [one for m in X for one in (m.sources or {}).values()],
+        "the sources in y": [scene.sources for scene in y],
+    }
+    before = {what: [array.copy() for array in those] for what, those in arrays.items()}
     estimator = subject.fresh()
-    for action in ("fit", "predict"):
-        if action == "fit":
-            estimator.fit(X, y)
-        else:
-            estimator.predict(X)
-        same = all(map(np.array_equal, audio, [m.audio for m in X_before]))
-        assert same, f"{action} writes into the mixtures' samples"
-        same = all(map(np.array_equal, sources, [s.sources for s in y_before]))
-        assert same, f"{action} writes into the sources in y"
-        for mixture, before in zip(X_before, held, strict=True):
-            same = all(np.array_equal(mixture.sources[k], v) for k, v in before.items())
-            assert same, f"{action} writes into the sources in X"
-        for given, before, name in ((X, X_before, "X"), (y, y_before, "y")):
-            same = len(given) == len(before) and all(map(_is, given, before))
+    for action, arguments in (("fit", (X, y)), ("predict", (X,))):
+        getattr(estimator, action)(*arguments)
+        for what, those in arrays.items():
+            same = all(map(np.array_equal, those, before[what]))
+            assert same, f"{action} writes into {what}"
+        for name, (now, then) in lists.items():
+            same = list(map(id, now)) == list(map(id, then))
             assert same, f"{action} changes the list {name}"
-
-
-def _is(one: object, other: object) -> bool:
-    return one is other
 
 
 def check_object_arrays(subject: Subject) -> None:

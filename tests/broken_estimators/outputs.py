@@ -80,21 +80,21 @@ class DividesByEnergy(Crossover):
             return replace(scene, sources=scene.sources / energy * energy)
 
 
-@breaks("check_rolls_and_notes_fit_mixture", "rolls have shape")
+@breaks("check_rolls_fit_mixture", "rolls have shape")
 class OneFrameMore(Crossover):
     def _predict_one(self, item):
         scene = super()._predict_one(item)
         return replace(scene, rolls=np.pad(scene.rolls, [(0, 0), (0, 0), (0, 1)]))
 
 
-@breaks("check_rolls_and_notes_fit_mixture", "no posteriors")
+@breaks("check_rolls_fit_mixture", "no posteriors")
 class GivesLogits(Crossover):
     def _predict_one(self, item):
         scene = super()._predict_one(item)
         return replace(scene, rolls=2 * scene.rolls - 1)
 
 
-@breaks("check_rolls_and_notes_fit_mixture", "a note of guitar ends at 60.000 s")
+@breaks("check_notes_fit_mixture", "a note of guitar ends at 60.000 s")
 class HoldsNotes(Crossover):
     def _predict_one(self, item):
         return replace(super()._predict_one(item), notes=(Notes([0], [60], [60]), Notes()))
