@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msa_sk import Notes, midi
+from msa_sk import Notes, _midi_file
 from msa_sk.exceptions import (
     InstrumentError,
     MidiFormatError,
@@ -476,7 +476,7 @@ def test_absurd_files_are_refused_at_once(save, monkeypatch):
     tempos = track(*[(1, b"\xff\x51\x03\x07\xa1\x20")] * 200_000)
     with pytest.raises(MidiFormatError, match="200000 tempo changes"):
         read_midi(save(song(tempos)))
-    monkeypatch.setattr(midi, "MAX_BYTES", 1000)
+    monkeypatch.setattr(_midi_file, "MAX_BYTES", 1000)
     with pytest.raises(MidiFormatError, match="at most 1000 bytes"):
         read_midi(save(song(tempos)))
     assert time.perf_counter() - start < 5

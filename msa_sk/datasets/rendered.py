@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from msa_sk._files import atomic_path
+from msa_sk._general_midi import DRUM_CHANNEL, check_known
 from msa_sk.audio import check_rate, fit_length
 from msa_sk.exceptions import (
     InputError,
@@ -29,14 +30,7 @@ from msa_sk.exceptions import (
     NotesWarning,
     ParameterError,
 )
-from msa_sk.midi import (
-    DRUM_CHANNEL,
-    Part,
-    check_known,
-    merge_notes,
-    read_parts,
-    separate_overlaps,
-)
+from msa_sk.midi import Part, merge_notes, read_parts, separate_overlaps
 from msa_sk.records import Clip, Mixture, Notes, Scene
 
 TAIL = 1.0  # s, in which the last note dies away
@@ -188,7 +182,7 @@ def render_scenes(
         min_notes,
         doubles,
         rate,
-        Path(cache_dir),
+        Path(cache_dir).absolute(),
         on_error,
     )
     songs = Parallel(n_jobs=n_jobs, return_as="generator")(
