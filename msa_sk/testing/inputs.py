@@ -221,13 +221,14 @@ def check_unequal_lengths_are_refused(subject: Subject) -> None:
         (subject.mixes, subject.scenes[:3]),
         (subject.mixes[:3], subject.scenes),
     ):
-        with refuses(f"fit to {len(X)} mixtures and {len(y)} scenes", str(len(X)), str(len(y))):
+        words = (f"expected {len(X)}", f"got {len(y)}")
+        with refuses(f"fit to {len(X)} mixtures and {len(y)} scenes", *words):
             subject.fresh().fit(X, y)
 
 
 def check_missing_truth_is_refused(subject: Subject) -> None:
     """`fit` without y: the error says that it is needed."""
-    with refuses("fit without y", "y"):
+    with refuses("fit without y", "y: expected", "None"):
         subject.fresh().fit(subject.mixes)
 
 
@@ -300,7 +301,7 @@ def check_empty_audio_is_refused(subject: Subject) -> None:
     """No samples, or no mixtures to learn from."""
     empty = replace(subject.mixes[1], audio=np.zeros(0, np.float32))
     _refused(subject, empty, "a mixture without samples", "X[1]", "one sample")
-    with refuses("fit to no mixtures", "X", "at least one"):
+    with refuses("fit to no mixtures", "X: expected at least one"):
         subject.fresh().fit([], [])
 
 

@@ -59,10 +59,10 @@ class Subject:
     @cached_property
     def rate(self) -> int:
         """The rate in Hz at which the model works."""
-        holders = [self.parameters, getattr(self.parameters.get("transformer"), "__dict__", {})]
-        for declared in holders:
-            if "sample_rate" in declared:
-                return declared["sample_rate"]
+        transformer = self.parameters.get("transformer")
+        declared = {**(transformer.get_params() if transformer else {}), **self.parameters}
+        if "sample_rate" in declared:
+            return declared["sample_rate"]
         return self.fresh().fit(*toy_scenes(16000, self.needs)).sample_rate_
 
     @cached_property
