@@ -155,10 +155,10 @@ class SceneDisplay(_Display):
         The columns ``"true"`` and ``"estimated"``, as far as they are known, by instrument.
     notes : dict of str to dict of str to Notes
         What `compare_notes` returned, by instrument; empty where no notes are known.
-    mixture : LogSpectrogram, default=None
-        Drawn above the rows.
     duration : float
         In seconds.
+    mixture : LogSpectrogram, default=None
+        Drawn above the rows.
 
     Attributes
     ----------
