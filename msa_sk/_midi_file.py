@@ -55,7 +55,7 @@ class Part:
         General MIDI program from 0 to 127; on the drum channel, the drum kit.
     notes : Notes
         As the keys were held; the sustain pedal is among the controls.
-    controls : tuple of Control
+    controls : tuple of Control, default=()
         What else happens on the channel, in order.
     """
 
