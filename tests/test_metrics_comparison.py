@@ -10,7 +10,6 @@ import pytest
 from scipy import stats
 from test_metrics_scorers import Cheat, make_data
 
-from msa_sk import Mixture
 from msa_sk.exceptions import InputError, InstrumentError
 from msa_sk.metrics import Comparison, Evaluation, SceneScorer, compare, get_scorer
 from msa_sk.metrics.statistics import (
@@ -42,9 +41,8 @@ def systems(data):
 def known(values, songs=None, metric="sdr", systems=("a", "b")):
     """A comparison of given values: (n_systems, n_scenes) of one instrument."""
     songs = songs or [f"song {i}" for i in range(len(values[0]))]
-    mixtures = tuple(Mixture(np.ones(8000), 8000, group=song) for song in songs)
     scores = [tuple({metric: {"piano": float(v)}} for v in row) for row in values]
-    evaluations = (Evaluation(one, mixtures) for one in scores)
+    evaluations = (Evaluation(one) for one in scores)
     return Comparison(dict(zip(systems, evaluations, strict=True)), tuple(songs))
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from msa_sk._files import atomic_path
+from msa_sk._validation import check_mixtures
 from msa_sk.exceptions import InputError
 from msa_sk.metrics.scenes import ALL, is_in_db
 from msa_sk.metrics.scorers import Evaluation, SceneScorer
@@ -91,25 +92,27 @@ def compare(
         )
     if not isinstance(metrics, SceneScorer):
         names = [metrics] if isinstance(metrics, str) else list(metrics)
-        metrics = SceneScorer(names, instruments=instruments)
-    elif instruments is not None:
+        scorer = SceneScorer(names, instruments=instruments)
+    elif instruments is None:
+        scorer = metrics
+    else:
         raise InputError(
             "instruments",
             "None beside a SceneScorer",
             repr(instruments),
             "Pass SceneScorer(metrics, instruments=...).",
         )
+    songs = _songs(check_mixtures(X), groups)
     evaluations = {
-        name: metrics.evaluate(estimator, X, y, skip_unknown=True)
+        name: scorer.evaluate(estimator, X, y, skip_unknown=True)
         for name, estimator in estimators.items()
     }
-    songs = _songs(next(iter(evaluations.values())).mixtures, groups)
     comparison = Comparison(evaluations, songs, confidence, n_resamples, random_state)
     if not comparison.metrics:
         raise InputError(
             "metrics",
             "what some system finds",
-            f"{metrics!r} for {', '.join(estimators)}",
+            f"{scorer!r} for {', '.join(estimators)}",
             "Pass metrics of sources to separators, of notes to transcribers.",
         )
     return comparison

@@ -13,7 +13,7 @@ import numpy as np
 
 from msa_sk.audio import fit_length
 from msa_sk.exceptions import AudioError, InputError, InstrumentError
-from msa_sk.metrics._counts import scores_from_counts
+from msa_sk.metrics._counts import Scores, scores_from_counts
 from msa_sk.metrics._signals import assign
 from msa_sk.metrics.bss import bss_eval, nsdr
 from msa_sk.metrics.rolls import frame_scores
@@ -84,16 +84,17 @@ class ScenePair:
 class _Metrics(NamedTuple):
     """Metrics that are computed together.
 
-    ``part`` of a Scene is what they are about; ``measure`` takes a ScenePair and returns, for
-    each instrument, one value per name.
+    ``part`` of a Scene is what they are about. ``measure`` takes a ScenePair and returns, for
+    each instrument, one value per name; `together`, for all instruments at once.
     """
 
     names: tuple[str, ...]
     part: str
     measure: Callable[[ScenePair], Values]
+    together: bool = False
 
 
-def _of_sources(function: Callable, takes_mixture: bool = False) -> Callable:
+def _of_sources(*names: str, function: Callable, takes_mixture: bool = False) -> _Metrics:
     def measure(pair: ScenePair) -> Values:
         signals = list(pair.sources)
         if takes_mixture:
@@ -101,43 +102,36 @@ def _of_sources(function: Callable, takes_mixture: bool = False) -> Callable:
         values = np.atleast_2d(function(*signals, multichannel=signals[0].ndim == 3))
         return {name: values[:, pair.names.index(name)] for name in pair.instruments}
 
-    return measure
+    return _Metrics(names, "sources", measure)
 
 
-def _of_notes(function: Callable, together: bool, options: Sequence[str]) -> Callable:
+def _of_notes(prefix: str, *options: str, function: Callable, together: bool = False) -> _Metrics:
     def measure(pair: ScenePair) -> Values:
         chosen = {name: getattr(pair.options, name) for name in options}
-        if "frame_rate" in chosen:  # dicts of notes do not know the one of the scene
+        if "frame_rate" in chosen:  # dicts of notes do not know their scene's
             chosen["frame_rate"] = chosen["frame_rate"] or pair.estimate.frame_rate
         scores = function(*pair.notes, by_instrument=not together, **chosen)
         return {ALL: scores} if together else scores
 
-    return measure
-
-
-def _prf(prefix: str) -> tuple[str, str, str]:
-    return f"{prefix}_precision", f"{prefix}_recall", f"{prefix}_f1"
+    names = tuple(f"{prefix}_{score}" for score in Scores._fields)
+    return _Metrics(names, "notes", measure, together)
 
 
 _ONSET = ("onset_tolerance",)
 _OFFSET = ("onset_tolerance", "offset_ratio", "offset_min_tolerance", "onset_only")
 _TABLE = (
-    _Metrics(("sdr",), "sources", _of_sources(sdr)),
-    _Metrics(("si_sdr",), "sources", _of_sources(si_sdr)),
-    _Metrics(("sdri",), "sources", _of_sources(sdr_improvement, True)),
-    _Metrics(("si_sdri",), "sources", _of_sources(si_sdr_improvement, True)),
-    _Metrics(("nsdr",), "sources", _of_sources(nsdr, True)),
-    _Metrics(("bss_sdr", "bss_sir", "bss_sar"), "sources", _of_sources(bss_eval)),
-    _Metrics(_prf("frame"), "notes", _of_notes(frame_scores, False, ("frame_rate",))),
-    _Metrics(_prf("note_onset"), "notes", _of_notes(note_onset_scores, False, _ONSET)),
-    _Metrics(_prf("multi_note_onset"), "notes", _of_notes(note_onset_scores, True, _ONSET)),
-    _Metrics(
-        _prf("note_onset_offset"), "notes", _of_notes(note_onset_offset_scores, False, _OFFSET)
-    ),
-    _Metrics(
-        _prf("multi_note_onset_offset"),
-        "notes",
-        _of_notes(note_onset_offset_scores, True, _OFFSET),
+    _of_sources("sdr", function=sdr),
+    _of_sources("si_sdr", function=si_sdr),
+    _of_sources("sdri", function=sdr_improvement, takes_mixture=True),
+    _of_sources("si_sdri", function=si_sdr_improvement, takes_mixture=True),
+    _of_sources("nsdr", function=nsdr, takes_mixture=True),
+    _of_sources("bss_sdr", "bss_sir", "bss_sar", function=bss_eval),
+    _of_notes("frame", "frame_rate", function=frame_scores),
+    _of_notes("note_onset", *_ONSET, function=note_onset_scores),
+    _of_notes("note_onset_offset", *_OFFSET, function=note_onset_offset_scores),
+    _of_notes("multi_note_onset", *_ONSET, function=note_onset_scores, together=True),
+    _of_notes(
+        "multi_note_onset_offset", *_OFFSET, function=note_onset_offset_scores, together=True
     ),
 )
 
@@ -176,7 +170,8 @@ def score_scene(
             continue
         values: Values = {}
         if getattr(pair.reference, table.part) is None:
-            values = {name: [np.nan] * len(table.names) for name in pair.instruments}
+            unknown = (ALL,) if table.together else pair.instruments
+            values = {name: [np.nan] * len(table.names) for name in unknown}
         elif pair.instruments:
             values = table.measure(pair)
         for name in wanted:

@@ -63,12 +63,9 @@ class Evaluation:
     ----------
     scores : tuple of dict
         One for each scene: ``scores[i]["si_sdri"]["piano"]``; NaN is left out of means.
-    mixtures : tuple of Mixture
-        The scenes' mixtures.
     """
 
     scores: tuple[SceneScores, ...]
-    mixtures: tuple[Mixture, ...]
 
     def values(self, metric: str, instrument: str | None = None) -> np.ndarray:
         """Return one value per scene: of an instrument, or the mean of its instruments."""
@@ -242,30 +239,27 @@ class SceneScorer:
         options = NoteOptions(*(getattr(self, name) for name in NoteOptions._fields))
         scores: list[SceneScores] = []
         predicted: set[str] = set()
-        for start, stop in _slices(mixtures, self.slice_seconds):
-            scenes = _predict(estimator, X[start:stop], stop - start)
-            for i, scene in enumerate(scenes, start):
-                try:
-                    pair = pair_scenes(
-                        truths[i],
-                        scene,
-                        mixtures[i],
-                        options,
-                        instruments=self.instruments,
-                        asked=asked,
-                        blind=blind,
-                    )
-                    scores.append(score_scene(pair, self._names, skip_unknown))
-                except InputError as error:
-                    raise type(error)(
-                        f"X[{i}], {error.item}", error.expected, error.got, error.remedy
-                    ) from error
-                predicted.update(scene.instruments)
+        for i, scene in enumerate(_predict(estimator, X, mixtures, self.slice_seconds)):
+            try:
+                pair = pair_scenes(
+                    truths[i],
+                    scene,
+                    mixtures[i],
+                    options,
+                    instruments=self.instruments,
+                    asked=asked,
+                    blind=blind,
+                )
+                scores.append(score_scene(pair, self._names, skip_unknown))
+            except InputError as error:
+                item = f"X[{i}], {error.item}"
+                raise type(error)(item, error.expected, error.got, error.remedy) from error
+            predicted.update(scene.instruments)
         known = sorted({*predicted, *(name for truth in truths for name in truth.instruments)})
         for name in self.instruments or ():
             if name not in known and name not in (asked or ()):
                 raise unknown_name("instruments", name, known)
-        return Evaluation(tuple(scores), tuple(mixtures))
+        return Evaluation(tuple(scores))
 
 
 def final_estimator(estimator: Any) -> Any:
@@ -284,6 +278,27 @@ def _is_blind(estimator: Any) -> bool:
     return has_tags and getattr(get_tags(estimator), "blind", False)
 
 
+def _predict(
+    estimator: Any, X: Any, mixtures: Sequence[Mixture], seconds: float
+) -> Iterator[Scene]:
+    """Predict slice by slice, so that no more than one is held at a time."""
+    for start, stop in _slices(mixtures, seconds):
+        yield from _predict_slice(estimator, X[start:stop], stop - start)
+
+
+def _predict_slice(estimator: Any, X: Any, n_scenes: int) -> list[Scene]:
+    scenes = list(estimator.predict(X))
+    if len(scenes) != n_scenes or not all(isinstance(scene, Scene) for scene in scenes):
+        kinds = sorted({type(scene).__name__ for scene in scenes})
+        raise InputError(
+            f"{type(estimator).__name__}.predict",
+            f"{n_scenes} Scenes, one for each mixture",
+            f"{len(scenes)} of {', '.join(kinds) or 'nothing'}",
+            "Score estimators that return a list of Scenes.",
+        )
+    return scenes
+
+
 def _slices(mixtures: Sequence[Mixture], seconds: float) -> Iterator[tuple[int, int]]:
     """Cut a collection so that each part lasts so many seconds at most, or is one mixture."""
     start, total = 0, 0.0
@@ -295,16 +310,3 @@ def _slices(mixtures: Sequence[Mixture], seconds: float) -> Iterator[tuple[int, 
         total += duration
     if mixtures:
         yield start, len(mixtures)
-
-
-def _predict(estimator: Any, X: Any, n_scenes: int) -> list[Scene]:
-    scenes = list(estimator.predict(X))
-    if len(scenes) != n_scenes or not all(isinstance(scene, Scene) for scene in scenes):
-        kinds = sorted({type(scene).__name__ for scene in scenes})
-        raise InputError(
-            f"{type(estimator).__name__}.predict",
-            f"{n_scenes} Scenes, one for each mixture",
-            f"{len(scenes)} of {', '.join(kinds) or 'nothing'}",
-            "Score estimators that return a list of Scenes.",
-        )
-    return scenes
