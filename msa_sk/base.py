@@ -160,6 +160,7 @@ class SceneEstimator(BaseEstimator):
 
         So systems chain in a Pipeline: separate, then transcribe, or the other way round.
         """
+        self._check_fitted()
         filled = []
         for item, scene in zip(self._accept(X), self.iter_predict(X), strict=True):
             parts: dict[str, Any] = {}

@@ -236,15 +236,15 @@ class Spectrogram:
         return channel_rms(self.stft)
 
     def analyse(self, sources: np.ndarray) -> np.ndarray:
-        """Return the spectra of sources that lie at the mixture's own rate.
+        """Return the spectra of samples that lie at the mixture's own rate.
 
         Parameters
         ----------
-        sources : ndarray of shape (n_sources, ..., n_samples)
+        sources : ndarray of shape (..., n_samples)
 
         Returns
         -------
-        stft : ndarray of complex64, shape (n_sources, ..., n_bins, n_frames)
+        stft : ndarray of complex64, shape (..., n_bins, n_frames)
         """
         sources = resample(sources, self.mixture.rate, self.sample_rate)
         return stft(sources, self.n_fft, self.hop_length, self.window)

@@ -173,7 +173,7 @@ def phase_sensitive_target(mixture: np.ndarray, sources: np.ndarray) -> np.ndarr
     target : ndarray of float32, shape (n_sources, n_bins, n_frames)
     """
     magnitude = channel_rms(mixture)
-    projection = (sources * mixture.conj()).real
+    projection = sources.real * mixture.real + sources.imag * mixture.imag
     if mixture.ndim == 3:
         projection = projection.mean(axis=1)
     target = projection / np.where(magnitude > 0, magnitude, 1)
@@ -398,14 +398,7 @@ class Cerberus(NeuralEstimator):
             "has_notes": np.array(scene.notes is not None, np.float32),
         }
         if self.dc_weight > 0 or self.mi_weight > 0:
-            sources = (
-                self._true_parts(spectrogram, scene)
-                if scene.sources is not None
-                else np.zeros(
-                    (len(self.instruments_) + self.has_rest_, *spectrogram.mixture.read().shape),
-                    np.float32,
-                )
-            )
+            sources = self._true_parts(levelled.audio, scene)
             spectra = spectrogram.analyse(sources) * np.float32(levelled.scale)
             magnitudes = np.stack([channel_rms(spectrum) for spectrum in spectra])
             floor = levelled.magnitude.max() * 10 ** (SILENT_DB / 20)

@@ -1,7 +1,9 @@
 """Non-negative matrix factorisation: spectra per instrument, activations per mixture."""
 
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -50,9 +52,7 @@ def learn_spectra(
         max_iter=max_iter,
         random_state=random_state,
     )
-    with warnings.catch_warnings():
-        # max_iter is a budget here: masks hardly change long before the tolerance is met.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with _iterations_as_budget():
         factorisation.fit(magnitude.T)
     return factorisation.components_
 
@@ -78,8 +78,7 @@ def activate(
     -------
     activations : ndarray of shape (n_components, n_frames)
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with _iterations_as_budget():
         activations, _, _ = non_negative_factorization(
             magnitude.T,
             H=components.astype(magnitude.dtype),
@@ -91,6 +90,18 @@ def activate(
             max_iter=max_iter,
         )
     return activations.T
+
+
+# Filters of warnings belong to the whole process: threads that predict at once take turns.
+_filters = threading.Lock()
+
+
+@contextmanager
+def _iterations_as_budget() -> Iterator[None]:
+    """Let `max_iter` end iterations without a warning: masks settle long before `tol` is met."""
+    with _filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
 
 
 def _solver(beta_loss: str) -> str:
@@ -198,7 +209,7 @@ class NMFSeparator(SpectralEstimator):
         "blind": ["boolean"],
         "n_sources": [whole(1)],
         "instruments": [None, list, tuple],
-        "transformer": [None, object],
+        "transformer": [None, STFT],
         "random_state": ["random_state"],
     }
 
@@ -230,17 +241,17 @@ class NMFSeparator(SpectralEstimator):
         self.random_state = random_state
 
     def _scene_tags(self) -> dict[str, bool]:
-        whole = not getattr(self, "_has_rest", False)
+        whole = not getattr(self, "has_rest_", False)
         return {**super()._scene_tags(), "blind": bool(self.blind), "additive": whole}
 
     def _fit(self, items: list[Spectrogram], scenes: list[Scene]) -> None:
         random = check_random_state(self.random_state)
         if self.blind:
             self._seed = int(random.randint(2**31 - 1))
-            self._has_rest = False
+            self.has_rest_ = False
             return
-        self._has_rest = has_rest(items, scenes, self.instruments_)
-        parts = [*self.instruments_, *(["the rest"] if self._has_rest else [])]
+        self.has_rest_ = has_rest(items, scenes, self.instruments_)
+        parts = [*self.instruments_, *(["the rest"] if self.has_rest_ else [])]
         frames: list[list[np.ndarray]] = [[] for _ in parts]
         quota = max(1, self.max_frames // len(items))
         for item, scene in zip(items, scenes, strict=True):
@@ -275,7 +286,7 @@ class NMFSeparator(SpectralEstimator):
         """Return each instrument's magnitude, and the rest's, at the level of the mixture."""
         audio = item.mixture.read()
         sources = stack_sources(scene, self.instruments_, audio)
-        if self._has_rest:
+        if self.has_rest_:
             sources = np.concatenate([sources, [audio - sources.sum(axis=0)]])
         level = rms(audio) or 1.0
         return [channel_rms(spectrum) / level for spectrum in item.analyse(sources)]
@@ -309,11 +320,11 @@ class NMFSeparator(SpectralEstimator):
         values, arrays = super()._get_state()
         if self.blind:
             return {**values, "seed": self._seed}, arrays
-        return {**values, "has_rest": self._has_rest}, {"components_": self.components_}
+        return {**values, "has_rest_": self.has_rest_}, {"components_": self.components_}
 
     def _set_state(self, values: dict, arrays: dict[str, np.ndarray]) -> None:
         super()._set_state(values, arrays)
-        self._has_rest = values.get("has_rest", False)
+        self.has_rest_ = values.get("has_rest_", False)
         if self.blind:
             self._seed = values["seed"]
         else:

@@ -9,7 +9,7 @@ import numpy as np
 from msa_sk._sklearn import StrOptions, whole
 from msa_sk._validation import check_mixtures, check_scenes
 from msa_sk.audio import MAX_RATE, MIN_RATE
-from msa_sk.base import SceneEstimator, SpectralEstimator, stack_sources
+from msa_sk.base import SceneEstimator, SpectralEstimator, has_rest, stack_sources
 from msa_sk.exceptions import InputError
 from msa_sk.masking import ratio_masks
 from msa_sk.records import Mixture, Scene
@@ -113,7 +113,7 @@ class IdealMaskSeparator(SpectralEstimator):
     _parameter_constraints = {
         "mask": [StrOptions({"ratio"})],
         "instruments": [None, list, tuple],
-        "transformer": [None, object],
+        "transformer": [None, STFT],
     }
 
     def __init__(
@@ -127,10 +127,10 @@ class IdealMaskSeparator(SpectralEstimator):
         self.transformer = transformer
 
     def _scene_tags(self) -> dict[str, bool]:
-        return {**super()._scene_tags(), "additive": True}
+        return {**super()._scene_tags(), "additive": not getattr(self, "has_rest_", False)}
 
     def _fit(self, items: list, scenes: list[Scene]) -> None:
-        pass
+        self.has_rest_ = has_rest(items, scenes, self.instruments_)
 
     def _predict_one(self, item: Spectrogram) -> Scene:
         mixture = item.mixture
@@ -147,3 +147,11 @@ class IdealMaskSeparator(SpectralEstimator):
         masks = ratio_masks(np.stack([channel_rms(spectrum) for spectrum in spectra]))
         sources = item.invert(masks[: len(self.instruments_)])
         return Scene(self.instruments_, mixture.rate, sources)
+
+    def _get_state(self) -> tuple[dict, dict[str, np.ndarray]]:
+        values, arrays = super()._get_state()
+        return {**values, "has_rest_": self.has_rest_}, arrays
+
+    def _set_state(self, values: dict, arrays: dict[str, np.ndarray]) -> None:
+        super()._set_state(values, arrays)
+        self.has_rest_ = values["has_rest_"]

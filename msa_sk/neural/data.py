@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.signal
 import torch
 from torch.utils.data import Dataset
 
 from msa_sk.audio import rms
 from msa_sk.records import Scene
-from msa_sk.spectral import Spectrogram, channel_rms, stft
+from msa_sk.spectral import Spectrogram, channel_rms
 
 #: Arrays by name, each with time as its last axis, or one number.
 Example = dict[str, np.ndarray]
@@ -23,21 +24,20 @@ class LevelledSTFT:
     whatever the window.
     """
 
+    audio: np.ndarray  # the samples, at the mixture's own rate and level
     spectrum: np.ndarray  # (n_bins, n_frames) or (n_channels, n_bins, n_frames)
     magnitude: np.ndarray  # (n_bins, n_frames)
-    scale: float
+    scale: float  # by which spectra of the samples are multiplied
 
     @classmethod
     def of(cls, spectrogram: Spectrogram) -> "LevelledSTFT":
-        audio = spectrogram.audio
-        level = rms(audio) * np.sqrt(
-            spectrogram.n_fft * 3 / 8
-        )  # 3/8: mean square of a Hann window
-        scale = 1 / level if level > 0 else 1.0
-        spectrum = stft(audio, spectrogram.n_fft, spectrogram.hop_length, spectrogram.window)
+        audio = spectrogram.mixture.read()
+        window = scipy.signal.get_window(spectrogram.window, spectrogram.n_fft)
+        level = rms(audio) * np.linalg.norm(window)
+        scale = float(1 / level) if level > 0 else 1.0
         # Scaled in double precision: the reciprocal of a very quiet level overflows in single.
-        spectrum = (spectrum * np.float64(scale)).astype(np.complex64)
-        return cls(spectrum, channel_rms(spectrum), scale)
+        spectrum = (spectrogram.analyse(audio) * np.float64(scale)).astype(np.complex64)
+        return cls(audio, spectrum, channel_rms(spectrum), scale)
 
 
 class SceneDataset(Dataset):

@@ -18,7 +18,7 @@ from msa_sk.neural.data import Example, LevelledSTFT, SceneDataset, collate
 from msa_sk.neural.net import SceneNet
 from msa_sk.neural.randomness import isolated_seed
 from msa_sk.records import Scene
-from msa_sk.spectral import Spectrogram
+from msa_sk.spectral import STFT, Spectrogram
 
 
 class NeuralEstimator(SpectralEstimator):
@@ -48,7 +48,7 @@ class NeuralEstimator(SpectralEstimator):
         "validation_fraction": [real(0, 1, closed="left")],
         "patience": [None, whole(1)],
         "instruments": [None, list, tuple],
-        "transformer": [None, object],
+        "transformer": [None, STFT],
         "device": [str],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -123,9 +123,13 @@ class NeuralEstimator(SpectralEstimator):
     def _after_training(self, dataset: SceneDataset) -> None:
         """Learn what is not learnt by gradient; a subclass may need to."""
 
-    def _true_parts(self, spectrogram: Spectrogram, scene: Scene) -> np.ndarray:
-        """Return (n_sources, ...) samples of what the network tells apart, the rest included."""
-        audio = spectrogram.mixture.read()
+    def _true_parts(self, audio: np.ndarray, scene: Scene) -> np.ndarray:
+        """Return (n_sources, ...) samples of what the network tells apart, the rest included.
+
+        Of a scene with unknown sources they are silent.
+        """
+        if scene.sources is None:
+            return np.zeros((len(self.instruments_) + self.has_rest_, *audio.shape), np.float32)
         sources = stack_sources(scene, self.instruments_, audio)
         if self.has_rest_:
             sources = np.concatenate([sources, [audio - sources.sum(axis=0)]])
