@@ -254,7 +254,14 @@ class SceneDisplay(_Display):
         Returns
         -------
         self
+
+        Raises
+        ------
+        InputError
+            If `db_range` is not above 0.
         """
+        if not db_range > 0:
+            raise InputError("db_range", "decibels above 0", repr(db_range), "Pass db_range=70.")
         columns = [*self.spectrograms, *(["notes"] if self.notes else [])]
         top = int(self.mixture is not None)
         shape = (top + len(self.instruments), len(columns))
@@ -457,7 +464,7 @@ class LearningCurveDisplay(_Display):
         for ax in self.axes_.flat:
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
             ax.grid(alpha=0.25)
-            ax.legend(fontsize=8, frameon=False)
+            _legend_below(ax)
         return self
 
     def _draw(self, ax: "Axes", key: str, **style: Any) -> None:
@@ -556,14 +563,9 @@ def _draw_roll(ax: "Axes", name: str, groups: dict[str, Notes]) -> None:
     for group in _NOTE_STYLES:
         if group in groups:
             notes = groups[group]
-            left, right, low, high = (
-                notes.onset,
-                notes.offset,
-                notes.pitch - 0.4,
-                notes.pitch + 0.4,
-            )
-            corners = np.array([[left, low], [left, high], [right, high], [right, low]])
-            boxes = [*corners.transpose(2, 0, 1)]
+            x = np.stack([notes.onset, notes.onset, notes.offset, notes.offset], axis=1)
+            y = notes.pitch[:, None] + np.array([-0.4, 0.4, 0.4, -0.4])
+            boxes = [*np.stack([x, y], axis=2)]
             collection = PolyCollection(boxes, label=group, **_NOTE_STYLES[group])
             ax.add_collection(collection, autolim=False)
     counts = [f"{len(notes)} {group}" for group, notes in groups.items() if group != "true"]
@@ -575,9 +577,8 @@ def _draw_roll(ax: "Axes", name: str, groups: dict[str, Notes]) -> None:
     margin = max(1.5, (13 - (highest - lowest)) / 2)
     ax.set_ylim(lowest - margin, highest + margin)
     step = 12 if highest - lowest > 16 else 6
-    ticks = (
-        np.arange(np.ceil((lowest - margin) / step), (highest + margin) / step, dtype=int) * step
-    )
+    first, last = np.ceil((lowest - margin) / step), (highest + margin) / step
+    ticks = step * np.arange(first, last, dtype=int)
     ax.set_yticks(ticks, [str(p) if name == "drums" else _note_name(p) for p in ticks])
     ax.grid(axis="y", alpha=0.25)
     ax.set_axisbelow(True)
@@ -617,11 +618,18 @@ def _add_legend(ax: "Axes", notes: dict[str, dict[str, Notes]]) -> None:
     from matplotlib.patches import Patch
 
     groups = _union(list(groups) for groups in notes.values())
+    _legend_below(ax, [Patch(label=group, **_NOTE_STYLES[group]) for group in groups])
+
+
+def _legend_below(ax: "Axes", handles: Sequence[Any] | None = None) -> None:
+    """Put a legend below a panel, where it hides nothing."""
+    handles = ax.get_legend_handles_labels()[0] if handles is None else handles
     ax.legend(
-        handles=[Patch(label=group, **_NOTE_STYLES[group]) for group in groups],
+        handles=handles,
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.3),
-        ncols=len(groups),
+        bbox_to_anchor=(0.5, 0),
+        borderaxespad=4,  # font sizes: the axis and its label are between
+        ncols=len(handles),
         frameon=False,
         fontsize=8,
     )

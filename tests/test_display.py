@@ -385,6 +385,12 @@ def test_what_is_no_scene_is_refused(arguments, item, expected):
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize("db_range", [0, -70, np.nan])
+def test_a_scale_without_range_is_refused(db_range):
+    with pytest.raises(InputError, match="db_range: expected decibels above 0"):
+        SceneDisplay.from_predictions(None, scene_of(["piano"])).plot(db_range=db_range)
+
+
 def test_a_mixture_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(AudioError, match="nothing there"):
         SceneDisplay.from_predictions(None, scene_of(["piano"]), Mixture(tmp_path / "no.wav"))
@@ -504,6 +510,20 @@ def test_one_epoch_can_be_drawn():
     display.figure_.draw_without_rendering()
     assert lines(display.axes_[0, 0])["training"] == [[1, 3]]
     assert display.axes_[0, 0].lines[0].get_marker() == "."
+
+
+def test_a_term_that_is_zero_can_be_drawn():
+    history = [{**row, "train_dc": 0.0} for row in HISTORY]
+    display = LearningCurveDisplay.from_estimator(Trained(history)).plot()
+    display.figure_.draw_without_rendering()
+    assert lines(display.axes_[0, 1])["deep clustering"] == [[1, 0], [2, 0], [3, 0]]
+
+
+def test_legends_hide_no_curve():
+    display = LearningCurveDisplay.from_estimator(Trained(HISTORY)).plot()
+    display.figure_.draw_without_rendering()
+    for ax in display.axes_.flat:
+        assert not ax.get_legend().get_window_extent().overlaps(ax.bbox)
 
 
 def test_the_history_is_found_in_pipelines_and_searches():
