@@ -340,9 +340,9 @@ def test_nothing_overlaps_and_the_picture_has_a_sensible_size(n_instruments, sec
     names = ["piano", "electric guitar", "bass", "drums", "flute"][:n_instruments]
     truth, estimate = (scene_of(names, seconds, seed, n_notes=50) for seed in (0, 1))
     truth = truth if with_truth else None
+    mixture = mixture_of(estimate) if seconds > 1 else None
     for display in (
-        SceneDisplay.from_predictions(truth, estimate, mixture_of(estimate)).plot(),
-        SceneDisplay.from_predictions(truth, estimate).plot(),
+        SceneDisplay.from_predictions(truth, estimate, mixture).plot(),
         RollDisplay.from_predictions(truth, estimate).plot(),
     ):
         figure = display.figure_

@@ -355,6 +355,20 @@ def test_only_registered_classes_are_made(tmp_path, name):
         lambda d: d["estimator"]["state"].update(transformer_=5),
         lambda d: d["estimator"].update(state=5),
     ],
+    ids=[
+        "empty",
+        "no estimator",
+        "a list",
+        "no parameters",
+        "no state",
+        "an unknown parameter",
+        "an empty dict",
+        "an unknown kind of dict",
+        "no instruments",
+        "an unknown setting",
+        "settings that are a number",
+        "a state that is a number",
+    ],
 )
 def test_a_document_that_save_never_wrote_is_refused(tmp_path, small, change):
     whole = small.read_bytes().split(b"\n", 2)
@@ -365,7 +379,9 @@ def test_a_document_that_save_never_wrote_is_refused(tmp_path, small, change):
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"[", b"5", b"null", b'"x"', b"\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000]
+    "text",
+    [b"", b"[", b"5", b"null", b'"x"', b"\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000],
+    ids=["empty", "half", "number", "null", "string", "no text", "nested lists", "nested dicts"],
 )
 def test_what_is_no_document_is_refused(tmp_path, text):
     with pytest.raises(ModelFileError):
