@@ -197,6 +197,15 @@ class TestShapes:
         np.testing.assert_array_equal(reference, before[0])
         np.testing.assert_array_equal(estimate, before[1])
 
+    def test_integers_are_divided_by_their_range(self):
+        reference = np.array([[1000, -2000, 3000]], np.int16)
+        as_floats = 0.9 * reference / 2**15
+        assert sdr(reference, as_floats) == pytest.approx(20)
+        truth, found = (Scene(("piano",), RATE, one) for one in (reference, as_floats))
+        np.testing.assert_allclose(sdr(truth, found), 20, atol=1e-4)
+        centred = (reference // 100 + 128).astype(np.uint8)
+        assert sdr(centred, 0.9 * (reference // 100) / 2**7) == pytest.approx(20)
+
     def test_blocks_join(self):
         """Longer than what is summed at once, and no multiple of it."""
         rng = np.random.default_rng(5)

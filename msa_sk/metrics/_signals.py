@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from msa_sk.audio import as_audio
 from msa_sk.exceptions import AudioError, InputError
 from msa_sk.records import Mixture, Scene
 
@@ -122,8 +123,6 @@ def _join_channels(array: np.ndarray, gap: int) -> np.ndarray:
 
 
 def _stack(scene: Scene, names: tuple[str, ...]) -> np.ndarray:
-    if isinstance(scene.sources, np.ndarray) and names == scene.instruments:
-        return scene.sources
     sources = [scene.source(name) for name in names]
     if len({source.shape for source in sources}) > 1:
         shapes = {name: source.shape for name, source in zip(names, sources, strict=True)}
@@ -143,6 +142,8 @@ def _as_array(values: Any, name: str, n_axes: int) -> np.ndarray:
             f"{array.dtype} of shape {array.shape}",
             "Pass an array, a Scene, or a list of either.",
         )
+    if array.dtype.kind in "iu":  # by the door's rule, so that 16-bit and float samples compare
+        array = as_audio(array.reshape(-1), name).reshape(array.shape)
     return array
 
 

@@ -11,6 +11,7 @@ Every function takes (reference, estimate) and gives one value per source. Accep
 - lists of any of these, of whatever lengths: a list with one result for each item.
 
 Nothing is cut, padded, resampled or centred: shapes must agree, and a mean is part of a signal.
+Integer samples are divided by their type's range, as everywhere in this package.
 
 Silence has one meaning, here and in all of `msa_sk.metrics`:
 
