@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_random_state
 
 from msa_sk._sklearn import InvalidParameterError, validate_parameter_constraints
 from msa_sk.audio import as_audio
@@ -111,6 +112,13 @@ def check_instruments(
             "Name what to look for.",
         )
     return tuple(instruments)
+
+
+def check_random(random_state: Any) -> np.random.RandomState:
+    """Return a generator; for None a fresh one, so that numpy's global one is left alone."""
+    if random_state is None:
+        return np.random.RandomState(np.random.MT19937(np.random.SeedSequence()))
+    return check_random_state(random_state)
 
 
 def check_weights(sample_weight: Any, n_items: int) -> np.ndarray:

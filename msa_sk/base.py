@@ -233,7 +233,7 @@ class SceneEstimator(BaseEstimator):
     def _predict_item(self, item: Any) -> Scene:
         mixture = _mixture_of(item)
         audio = mixture.read()
-        if not np.any(audio):
+        if self._is_silent(item, audio):
             warnings.warn(
                 "A mixture is silent: its sources are silence and it has no notes.",
                 SilenceWarning,
@@ -250,6 +250,9 @@ class SceneEstimator(BaseEstimator):
                     "Refit the model: its weights are unusable.",
                 )
         return scene
+
+    def _is_silent(self, item: Any, audio: np.ndarray) -> bool:
+        return not np.any(audio)
 
     def _silent_scene(self, mixture: Mixture, audio: np.ndarray) -> Scene:
         tags = self._scene_tags()
@@ -283,6 +286,9 @@ class SpectralEstimator(SceneEstimator):
     They take Mixtures, which their `transformer` turns into Spectrograms, or Spectrograms
     from an `STFT` that goes before them in a Pipeline.
     """
+
+    def _is_silent(self, item: Spectrogram, audio: np.ndarray) -> bool:
+        return not np.any(item.audio)  # what lies above the model's band is silence to it
 
     def _default_transformer(self) -> STFT:
         return STFT()

@@ -7,10 +7,11 @@ import warnings
 
 import numpy as np
 
-from msa_sk.exceptions import NotesWarning
+from msa_sk.exceptions import NotesError, NotesWarning
 from msa_sk.records import Notes
 
 LOWEST_PITCH, HIGHEST_PITCH = 21, 108
+_EPSILON = 1e-6  # of a frame: seconds times a rate are rarely whole to the last digit
 N_PITCHES = HIGHEST_PITCH - LOWEST_PITCH + 1
 
 
@@ -76,6 +77,14 @@ def roll_to_notes(
     notes : Notes
         Onsets and offsets on the grid of frames; velocity unknown (64).
     """
+    if np.ndim(roll) != 2 or len(roll) != N_PITCHES or not np.isfinite(roll).all():
+        raise NotesError(
+            "roll",
+            f"finite posteriors of shape ({N_PITCHES}, n_frames)",
+            f"shape {np.shape(roll)}"
+            + ("" if np.isfinite(roll).all() else " with NaN or infinity"),
+            "Pass one instrument's roll.",
+        )
     n_pitches, n_frames = roll.shape
     active = np.zeros((n_pitches, n_frames + 2), bool)
     active[:, 1:-1] = roll >= threshold
@@ -83,12 +92,14 @@ def roll_to_notes(
     pitch, onset = np.nonzero(changes == 1)
     _, offset = np.nonzero(changes == -1)
 
-    joined = (pitch[1:] == pitch[:-1]) & (onset[1:] - offset[:-1] <= max_gap * frame_rate)
+    joined = (pitch[1:] == pitch[:-1]) & (
+        onset[1:] - offset[:-1] <= max_gap * frame_rate + _EPSILON
+    )
     starts = np.concatenate([[True], ~joined]) if len(pitch) else np.zeros(0, bool)
     ends = np.concatenate([~joined, [True]]) if len(pitch) else np.zeros(0, bool)
     pitch, onset, offset = pitch[starts], onset[starts], offset[ends]
 
-    long_enough = offset - onset >= min_duration * frame_rate
+    long_enough = offset - onset >= min_duration * frame_rate - _EPSILON
     return Notes(
         onset[long_enough] / frame_rate,
         offset[long_enough] / frame_rate,

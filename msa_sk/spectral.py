@@ -146,6 +146,10 @@ class STFT(BaseEstimator):
                 repr(self.window),
                 "Choose 'hann', or a shorter hop.",
             )
+        if self.n_fft % 2:
+            raise ParameterError(
+                "STFT(n_fft=)", "an even number", str(self.n_fft), "Add or take away one."
+            )
         return self
 
     def transform(self, X: Any) -> "list[Spectrogram]":
@@ -223,7 +227,7 @@ class Spectrogram:
     @property
     def audio(self) -> np.ndarray:
         """The mixture at the model's rate, (n_samples,) or (n_channels, n_samples)."""
-        return self.mixture.read(self.sample_rate)
+        return resample(self.mixture.read(), self.mixture.rate, self.sample_rate)
 
     @property
     def stft(self) -> np.ndarray:
@@ -268,19 +272,23 @@ class Spectrogram:
         AudioError
             If the masks' shape does not fit.
         """
-        audio = self.audio
-        spectrum = stft(audio, self.n_fft, self.hop_length, self.window)
-        if masks.shape[1:] != spectrum.shape[-2:]:
+        own = self.mixture.read()
+        audio = resample(own, self.mixture.rate, self.sample_rate)
+        n_samples = audio.shape[-1]
+        n_frames = 1 + n_samples // self.hop_length
+        if masks.shape[1:] != (self.n_bins, n_frames):
             raise AudioError(
                 "masks",
-                f"shape (n_sources, {spectrum.shape[-2]}, {spectrum.shape[-1]})",
+                f"shape (n_sources, {self.n_bins}, {n_frames})",
                 f"shape {masks.shape}",
                 "Use masks of this very spectrogram.",
             )
-        own = self.mixture.rate
-        n_samples = audio.shape[-1] if own == self.sample_rate else self.mixture.n_samples
-        sources = [
-            istft(spectrum * mask, audio.shape[-1], self.hop_length, self.window)
-            for mask in masks.astype(np.float32, copy=False)
-        ]
-        return resample(np.stack(sources), self.sample_rate, own, n_samples)
+        # One frame more: else the last samples lie under a single window that has nearly faded
+        # out, and dividing by it would blow up whatever a mask changed there.
+        longer = fit_length(audio, n_samples + self.hop_length)
+        spectrum = stft(longer, self.n_fft, self.hop_length, self.window)
+        masks = np.pad(masks.astype(np.float32), [(0, 0), (0, 0), (0, 1)], mode="edge")
+        sources = np.stack(
+            [istft(spectrum * mask, n_samples, self.hop_length, self.window) for mask in masks]
+        )
+        return resample(sources, self.sample_rate, self.mixture.rate, own.shape[-1])

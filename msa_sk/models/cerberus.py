@@ -13,8 +13,8 @@ from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
 from msa_sk._sklearn import StrOptions, real, whole
-from msa_sk.exceptions import ParameterError
-from msa_sk.neural.data import Example, LevelledSTFT, SceneDataset, collate
+from msa_sk.exceptions import InputError, ParameterError
+from msa_sk.neural.data import Example, LevelledSTFT, SceneDataset, collate, some_inputs
 from msa_sk.neural.estimator import NeuralEstimator
 from msa_sk.nn.bodies import BLSTM
 from msa_sk.nn.heads import EmbeddingHead, MaskHead, RollHead
@@ -26,7 +26,7 @@ from msa_sk.spectral import STFT, Spectrogram, channel_rms
 # Bins this far below the loudest of their example count as silent in deep clustering, as in
 # Hershey et al., "Deep clustering", ICASSP 2016.
 SILENT_DB = -40.0
-# Quieter magnitudes look alike to the network; the input is scaled so that this is -1.
+# Quieter magnitudes look alike to the network.
 _INPUT_FLOOR = 1e-4
 
 
@@ -67,6 +67,8 @@ class CerberusModule(nn.Module):
         super().__init__()
         self.input_scale = input_scale
         self.embedding_stride = embedding_stride
+        self.register_buffer("input_mean", torch.zeros(n_bins))
+        self.register_buffer("input_std", torch.ones(n_bins))
         self.body = BLSTM(n_bins, hidden_size, n_layers, dropout)
         n_features = self.body.n_features
         make = {
@@ -79,6 +81,18 @@ class CerberusModule(nn.Module):
             # Each head is drawn from the same state, whatever other heads there are.
             with torch.random.fork_rng(devices=[]):
                 self.heads[name] = make[name]()
+
+    def _scaled(self, magnitude: Tensor) -> Tensor:
+        """Return (n_batch, n_frames, n_bins) of magnitudes (n_batch, n_bins, n_frames)."""
+        frames = magnitude.transpose(1, 2)
+        return frames.clamp(min=_INPUT_FLOOR).log10() if self.input_scale == "log" else frames
+
+    def standardise(self, magnitudes: Sequence[Tensor]) -> None:
+        """Give the inputs of each bin mean 0 and variance 1 over these (n_bins, n_frames)."""
+        frames = torch.cat([self._scaled(one[None])[0] for one in magnitudes])
+        self.input_mean.copy_(frames.mean(0))
+        # A bin that never changes tells nothing and must not be blown up.
+        self.input_std.copy_(frames.std(0, correction=0).clamp(min=0.1 * frames.std()))
 
     def forward(self, magnitude: Tensor, lengths: Tensor) -> dict[str, Tensor]:
         """Return the heads of mixtures.
@@ -97,9 +111,7 @@ class CerberusModule(nn.Module):
             ``"mask"`` (n_batch, n_sources, n_bins, n_frames), adding up to one over sources;
             ``"roll"`` (n_batch, n_transcribed, n_pitches, n_frames), logits.
         """
-        frames = magnitude.transpose(1, 2)
-        if self.input_scale == "log":
-            frames = 1 + torch.log10(frames.clamp(min=_INPUT_FLOOR)) / 2
+        frames = (self._scaled(magnitude) - self.input_mean) / self.input_std
         features = self.body(frames, lengths)
         stride = self.embedding_stride if self.training else 1
         return {
@@ -111,8 +123,9 @@ class CerberusModule(nn.Module):
 class CerberusLoss:
     """The weighted terms of eq. 3.4; their sum is the loss.
 
-    Each term is a mean that does not depend on level, length or padding; an example whose
-    sources or notes are unknown has no say in the terms that need them.
+    Each term is a mean over examples that does not depend on level, length or padding; an
+    example whose sources or notes are unknown has no say in the terms that need them, and a
+    term that no example of a batch knows is left out.
     """
 
     def __init__(
@@ -148,11 +161,13 @@ class CerberusLoss:
         if "roll" in heads:
             loss = roll_loss(heads["roll"], target["roll"], valid, self.transcription_loss)
             terms["tr"] = _mean_of_known(loss, target["has_notes"])
-        return {name: self.weights[name] * term for name, term in terms.items()}
+        return {
+            name: self.weights[name] * term for name, term in terms.items() if term is not None
+        }
 
 
-def _mean_of_known(loss: Tensor, known: Tensor) -> Tensor:
-    return (loss * known).sum() / known.sum().clamp(min=1)
+def _mean_of_known(loss: Tensor, known: Tensor) -> Tensor | None:
+    return (loss * known).sum() / known.sum() if known.any() else None
 
 
 def phase_sensitive_target(mixture: np.ndarray, sources: np.ndarray) -> np.ndarray:
@@ -185,7 +200,7 @@ class Cerberus(NeuralEstimator):
 
     Parameters
     ----------
-    dc_weight, mi_weight, tr_weight : float, default=0.1, 1.0, 1.0
+    dc_weight, mi_weight, tr_weight : float, default=0.1, 1.0, 5.0
         alpha, beta and gamma of eq. 3.4: the weights of deep clustering, mask inference and
         transcription. Each term is a mean that starts between some hundredths and one half.
         A head whose weight is 0 is neither made nor computed: (0, 1, 0) is mask inference,
@@ -196,7 +211,7 @@ class Cerberus(NeuralEstimator):
         Between the body's layers.
     embedding_size : int, default=20
         Dimensions of a bin's embedding.
-    embedding_stride : int, default=8
+    embedding_stride : int, default=16
         In training, only each so-many-th frame is embedded and counts in eq. 3.1: neighbours
         are much alike, and the embeddings are by far the largest layer. 1 embeds all, as the
         paper does; estimates always do.
@@ -204,7 +219,7 @@ class Cerberus(NeuralEstimator):
         What the network sees.
     transcription_loss : {"mse", "bce"}, default="mse"
         Squared error as in the paper, or cross-entropy.
-    threshold, drum_threshold : float, default=0.4, 0.3
+    threshold, drum_threshold : float, default=0.3, 0.3
         Posteriors from here on are notes; the instrument "drums" has its own. The paper
         found 0.8 and 0.1 for its networks; these were measured for this one. Read at
         predict, as are the next two: `set_params` needs no refit.
@@ -213,8 +228,9 @@ class Cerberus(NeuralEstimator):
     sequence_length : int, default=400
         In frames: longer training scenes are cut.
     max_epochs : int, default=30
-    batch_size : int, default=8
-    lr : float, default=0.001
+    batch_size : int, default=4
+        Scenes, or sequences of them, per step; the paper has 40.
+    lr : float, default=0.002
         Of Adam; the paper has 2e-4.
     lr_schedule : {"constant", "cosine"}, default="cosine"
         Whether the learning rate falls to nothing over the whole training, along half a
@@ -289,23 +305,23 @@ class Cerberus(NeuralEstimator):
         self,
         dc_weight: float = 0.1,
         mi_weight: float = 1.0,
-        tr_weight: float = 1.0,
+        tr_weight: float = 5.0,
         *,
         hidden_size: int = 128,
         n_layers: int = 2,
         dropout: float = 0.0,
         embedding_size: int = 20,
-        embedding_stride: int = 8,
+        embedding_stride: int = 16,
         input_scale: str = "log",
         transcription_loss: str = "mse",
-        threshold: float = 0.4,
+        threshold: float = 0.3,
         drum_threshold: float = 0.3,
         min_note: float = 0.05,
         max_gap: float = 0.03,
         sequence_length: int = 400,
         max_epochs: int = 30,
-        batch_size: int = 8,
-        lr: float = 1e-3,
+        batch_size: int = 4,
+        lr: float = 2e-3,
         lr_schedule: str = "cosine",
         max_grad_norm: float | None = 1.0,
         validation_fraction: float = 0.1,
@@ -362,7 +378,23 @@ class Cerberus(NeuralEstimator):
                 "all of them 0",
                 "Give the wanted head a weight.",
             )
-        super()._fit(items, scenes)
+        separates, transcribes = (self._scene_tags()[n] for n in ("separates", "transcribes"))
+        known = [
+            i
+            for i, scene in enumerate(scenes)
+            if (separates and scene.sources is not None)
+            or (transcribes and scene.notes is not None)
+        ]
+        if not known:
+            raise InputError(
+                "y",
+                "a scene whose "
+                + " or ".join(["sources"] * separates + ["notes"] * transcribes)
+                + " are known",
+                "none",
+                "Give the truth that the weights ask for.",
+            )
+        super()._fit([items[i] for i in known], [scenes[i] for i in known])
 
     def _make_module(self, n_bins: int, n_sources: int) -> CerberusModule:
         weights = {"embedding": self.dc_weight, "mask": self.mi_weight, "roll": self.tr_weight}
@@ -415,6 +447,9 @@ class Cerberus(NeuralEstimator):
             )
         return target
 
+    def _before_training(self, module: nn.Module, dataset: SceneDataset) -> None:
+        module.standardise([torch.from_numpy(x["magnitude"]) for x in some_inputs(dataset)])
+
     def _after_training(self, dataset: SceneDataset) -> None:
         if self.mi_weight == 0 and self.dc_weight > 0:
             self.centroids_ = self._learn_centroids(dataset)
@@ -460,13 +495,13 @@ class Cerberus(NeuralEstimator):
         """Return binary masks: each bin belongs to the cluster that its embedding is in."""
         points = embedding.reshape(-1, embedding.shape[-1])
         audible = (magnitude > magnitude.max() * 10 ** (SILENT_DB / 20)).T.reshape(-1)
-        clusters = KMeans(len(self.centroids_), init=self.centroids_, n_init=1, random_state=0)
-        if audible.sum() >= len(self.centroids_):
-            centres = clusters.fit(points[audible]).cluster_centers_
-        else:
-            centres = self.centroids_
-        distance = (centres**2).sum(axis=1) - 2 * points @ centres.T
-        labels = distance.argmin(axis=1).reshape(embedding.shape[:2])
+        centres = self.centroids_.copy()
+        # Centroids that own no bin stay out: k-means would move them into other clusters.
+        owners = np.unique(_nearest(points[audible], centres))
+        if len(owners) > 1:
+            clusters = KMeans(len(owners), init=centres[owners], n_init=1, random_state=0)
+            centres[owners] = clusters.fit(points[audible]).cluster_centers_
+        labels = _nearest(points, centres).reshape(embedding.shape[:2])
         return np.stack([source == labels.T for source in range(len(centres))]).astype(np.float32)
 
     def _get_state(self) -> tuple[dict, dict[str, np.ndarray]]:
@@ -484,3 +519,7 @@ class Cerberus(NeuralEstimator):
 def _notes_of(scene: Scene, name: str) -> Notes:
     listed = scene.notes is not None and name in scene.instruments
     return scene.notes_of(name) if listed else Notes()
+
+
+def _nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    return ((centres**2).sum(axis=1) - 2 * points @ centres.T).argmin(axis=1)

@@ -10,9 +10,9 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.decomposition import NMF, non_negative_factorization
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 
 from msa_sk._sklearn import StrOptions, real, whole
+from msa_sk._validation import check_random
 from msa_sk.audio import rms
 from msa_sk.base import SpectralEstimator, has_rest, stack_sources
 from msa_sk.exceptions import AudioError
@@ -245,7 +245,7 @@ class NMFSeparator(SpectralEstimator):
         return {**super()._scene_tags(), "blind": bool(self.blind), "additive": whole}
 
     def _fit(self, items: list[Spectrogram], scenes: list[Scene]) -> None:
-        random = check_random_state(self.random_state)
+        random = check_random(self.random_state)
         if self.blind:
             self._seed = int(random.randint(2**31 - 1))
             self.has_rest_ = False
@@ -270,9 +270,10 @@ class NMFSeparator(SpectralEstimator):
                     "silence in all of them",
                     "Leave it out of instruments, or add scenes.",
                 )
+            frames_of_part = np.concatenate(kept, axis=1)[:, : self.max_frames]
             components.append(
                 learn_spectra(
-                    np.concatenate(kept, axis=1),
+                    frames_of_part,
                     self.n_components,
                     self.beta_loss,
                     self.max_iter,

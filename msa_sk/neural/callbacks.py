@@ -4,6 +4,7 @@ import math
 import multiprocessing
 import sys
 
+import numpy as np
 import torch
 from skorch.callbacks import Callback
 from tqdm import tqdm
@@ -11,6 +12,20 @@ from tqdm import tqdm
 
 class StopTraining(Exception):
     """Raised by a callback to end training as planned; never leaves the engine."""
+
+
+class EpochMeans(Callback):
+    """Record each loss's mean over the batches that have it, weighted by their sizes."""
+
+    def on_epoch_end(self, net, **kwargs):
+        batches = net.history[-1]["batches"]
+        for side in ("train", "valid"):
+            for name in (f"{side}_{term}" for term in ("loss", *net.terms)):
+                known = [batch for batch in batches if name in batch]
+                if known:
+                    sizes = [batch[f"{side}_batch_size"] for batch in known]
+                    mean = np.average([batch[name] for batch in known], weights=sizes)
+                    net.history.record(name, float(mean))
 
 
 class KeepBest(Callback):

@@ -1,6 +1,7 @@
 """Training examples: cut from scenes, computed when asked, padded into batches."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,11 +31,13 @@ class LevelledSTFT:
     scale: float  # by which spectra of the samples are multiplied
 
     @classmethod
-    def of(cls, spectrogram: Spectrogram) -> "LevelledSTFT":
+    def of(cls, spectrogram: Spectrogram, level: float | None = None) -> "LevelledSTFT":
+        """Compute it; `level` is the RMS to divide by, by default that of the mixture."""
         audio = spectrogram.mixture.read()
+        if level is None:
+            level = rms(spectrogram.audio)
         window = scipy.signal.get_window(spectrogram.window, spectrogram.n_fft)
-        level = rms(audio) * np.linalg.norm(window)
-        scale = float(1 / level) if level > 0 else 1.0
+        scale = float(1 / (level * np.linalg.norm(window))) if level > 0 else 1.0
         # Scaled in double precision: the reciprocal of a very quiet level overflows in single.
         spectrum = (spectrogram.analyse(audio) * np.float64(scale)).astype(np.complex64)
         return cls(audio, spectrum, channel_rms(spectrum), scale)
@@ -62,6 +65,7 @@ class SceneDataset(Dataset):
     ):
         self.spectrograms, self.scenes = spectrograms, scenes
         self.make_target = make_target
+        self._levels: dict[int, float] = {}
         self.windows = [
             (i, start, duration)
             for i, spectrogram in enumerate(spectrograms)
@@ -74,28 +78,38 @@ class SceneDataset(Dataset):
     def __getitem__(self, index: int) -> tuple[Example, Example]:
         i, start, duration = self.windows[index]
         spectrogram, scene = self.spectrograms[i], self.scenes[i]
+        level = None
         if duration is not None:
+            level = self._level(i)  # of the whole, as in predict: a quiet passage stays quiet
             mixture = spectrogram.mixture.excerpt(start, duration)
             spectrogram = replace(spectrogram, mixture=mixture)
             scene = scene.excerpt(start, duration)
-        levelled = LevelledSTFT.of(spectrogram)
+        levelled = LevelledSTFT.of(spectrogram, level)
         inputs = {"magnitude": levelled.magnitude}
         return inputs, {**inputs, **self.make_target(spectrogram, levelled, scene)}
 
+    def _level(self, i: int) -> float:
+        if i not in self._levels:
+            self._levels[i] = rms(self.spectrograms[i].audio)
+        return self._levels[i]
+
+
+def some_inputs(dataset: SceneDataset, n_examples: int = 64) -> Iterator[Example]:
+    """Give the inputs of so many examples, evenly spaced; of all, if there are fewer."""
+    for index in np.unique(np.linspace(0, len(dataset) - 1, n_examples).astype(int)):
+        yield dataset[int(index)][0]
+
 
 def cut(spectrogram: Spectrogram, sequence_length: int) -> list[tuple[float, float | None]]:
-    """Return the (start, duration) in seconds of windows of at most so many frames.
+    """Return the (start, duration) in seconds of the fewest equal windows of so many hops.
 
     One window that is the whole has the duration None.
     """
-    mixture = spectrogram.mixture
-    longest = sequence_length / spectrogram.frame_rate
-    if mixture.duration <= longest:
+    duration = spectrogram.mixture.duration
+    n_windows = math.ceil(duration * spectrogram.frame_rate / sequence_length)
+    if n_windows <= 1:
         return [(0.0, None)]
-    starts = np.arange(0, mixture.duration, longest)
-    ends = np.minimum(starts + longest, mixture.duration)
-    windows = [(float(a), float(b - a)) for a, b in zip(starts, ends, strict=True)]
-    return [window for window in windows if window[1] * spectrogram.frame_rate >= 1]
+    return [(k * duration / n_windows, duration / n_windows) for k in range(n_windows)]
 
 
 def collate(

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils import check_random_state
 from skorch.helper import predefined_split
 from torch.utils.data import DataLoader
 
 from msa_sk._sklearn import StrOptions, real, whole
+from msa_sk._validation import check_random
 from msa_sk.base import SpectralEstimator, has_rest, stack_sources
 from msa_sk.exceptions import ParameterError
 from msa_sk.neural.callbacks import CosineDecay, KeepBest, Progress
@@ -69,7 +69,7 @@ class NeuralEstimator(SpectralEstimator):
     def _decode(self, heads: dict[str, np.ndarray], spectrogram: Spectrogram) -> Scene: ...
 
     def _fit(self, items: list[Spectrogram], scenes: list[Scene]) -> None:
-        random = check_random_state(self.random_state)
+        random = check_random(self.random_state)
         seed = int(random.randint(2**31 - 1))
         self.has_rest_ = has_rest(items, scenes, self.instruments_)
         train, valid = split_by_group(items, self.validation_fraction, random)
@@ -84,6 +84,7 @@ class NeuralEstimator(SpectralEstimator):
         ]
         with isolated_seed(seed):
             self.net_ = self._make_net(seed, datasets[0], datasets[1])
+            self._before_training(self.net_.module, datasets[0])
             self.net_.train(datasets[0], self.max_epochs)
             self._after_training(datasets[0])
         self.net_.set_params(train_split=None)  # it holds the validation data
@@ -119,6 +120,9 @@ class NeuralEstimator(SpectralEstimator):
             device=resolve_device(self.device),
             verbose=0,
         )
+
+    def _before_training(self, module: torch.nn.Module, dataset: SceneDataset) -> None:
+        """Prepare a new network for its data; a subclass may want to."""
 
     def _after_training(self, dataset: SceneDataset) -> None:
         """Learn what is not learnt by gradient; a subclass may need to."""

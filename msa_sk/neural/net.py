@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import PassthroughScoring
 from torch import Tensor
 
 from msa_sk.exceptions import TrainingError
-from msa_sk.neural.callbacks import StopTraining
+from msa_sk.neural.callbacks import EpochMeans, StopTraining
 
 
 class SceneNet(NeuralNet):
@@ -36,8 +35,7 @@ class SceneNet(NeuralNet):
 
     @property
     def _default_callbacks(self):
-        names = [f"{side}_{term}" for side in ("train", "valid") for term in ("loss", *self.terms)]
-        return [(n, PassthroughScoring(n, on_train=n.startswith("train"))) for n in names]
+        return [("means", EpochMeans())]
 
     def initialize_criterion(self) -> "SceneNet":
         # skorch would call what is no nn.Module in order to make it.
