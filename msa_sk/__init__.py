@@ -13,7 +13,7 @@ _WHERE = {
     "Mixture": "msa_sk.records",
     "MixtureBaseline": "msa_sk.models.reference",
     "NMFSeparator": "msa_sk.models.nmf",
-    "Notes": "msa_sk.records",
+    "Notes": "msa_sk.notes",
     "STFT": "msa_sk.spectral",
     "Scene": "msa_sk.records",
     "Spectrogram": "msa_sk.spectral",
@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     from msa_sk.models.cerberus import Cerberus
     from msa_sk.models.nmf import NMFSeparator
     from msa_sk.models.reference import IdealMaskSeparator, MixtureBaseline, attach_truth
+    from msa_sk.notes import Notes
     from msa_sk.persistence import load
-    from msa_sk.records import Clip, Mixture, Notes, Scene
+    from msa_sk.records import Clip, Mixture, Scene
     from msa_sk.spectral import STFT, Spectrogram
 
 

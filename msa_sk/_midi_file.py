@@ -20,7 +20,7 @@ import numpy as np
 
 from msa_sk._general_midi import DRUM_CHANNEL, belongs_to, family_of
 from msa_sk.exceptions import MidiFormatError, NotesWarning
-from msa_sk.records import Notes
+from msa_sk.notes import Notes
 
 MARK = "msa_sk"  # a text in the first track: the track names of this file are its instruments
 DEFAULT_TEMPO = 500_000  # microseconds per beat: 120 beats per minute

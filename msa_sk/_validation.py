@@ -55,6 +55,8 @@ def check_scenes(y: Any, mixtures: Sequence[Mixture], name: str = "y") -> list[S
         whose instruments become ``source_0``, ...; or dicts of instrument to audio.
     mixtures : sequence of Mixture
         What `check_mixtures` returned.
+    name : str, default="y"
+        The collection's name in messages.
 
     Raises
     ------
@@ -222,7 +224,7 @@ def _as_scene(item: Any, mixture: Mixture, name: str) -> Scene:
     if isinstance(item, Mapping):
         item = Scene(tuple(item), mixture.rate, tuple(item.values()))
     elif not isinstance(item, Scene):
-        sources = np.asarray(item)
+        sources = np.asarray(item.detach().cpu() if hasattr(item, "detach") else item)
         if sources.dtype.kind not in "fiu" or sources.ndim not in (2, 3):
             raise InputError(
                 name,

@@ -4,6 +4,7 @@ Audio is ``(n_samples,)`` or ``(n_channels, n_samples)``, float32, full scale at
 """
 
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from msa_sk.exceptions import AudioError
 MAX_CHANNELS = 32
 MIN_RATE, MAX_RATE = 1000, 384_000
 
+_STREAMED = 2**32 - 4096  # sizes near the largest number stand for "not known yet"
 _READ_REMEDY = "Convert it to WAV or FLAC, or leave it out."
 
 
@@ -36,7 +38,7 @@ def check_rate(rate: object, item: str) -> int:
     return int(rate)
 
 
-def as_audio(values: object, item: str, *, allow_empty: bool = False) -> np.ndarray:
+def as_audio(values: object, item: str) -> np.ndarray:
     """Return samples as a finite float32 array, or refuse them.
 
     Parameters
@@ -69,6 +71,13 @@ def as_audio(values: object, item: str, *, allow_empty: bool = False) -> np.ndar
             f"dtype {array.dtype}",
             "Pass the samples as floats or integers.",
         )
+    if array.dtype.kind in "iu" and array.dtype.itemsize > 4:
+        raise AudioError(
+            item,
+            "integers of at most 32 bits, as audio files have",
+            f"dtype {array.dtype}",
+            "Convert the samples to their own type or to float.",
+        )
     if array.ndim not in (1, 2):
         raise AudioError(
             item, shape_wanted, f"shape {array.shape}", "Pass one mixture per element."
@@ -80,7 +89,7 @@ def as_audio(values: object, item: str, *, allow_empty: bool = False) -> np.ndar
             f"shape {array.shape}",
             "Is it transposed? Pass audio.T.",
         )
-    if array.size == 0 and not allow_empty:
+    if array.size == 0:
         raise AudioError(
             item, "at least one sample", f"shape {array.shape}", "Leave empty recordings out."
         )
@@ -110,16 +119,45 @@ def audio_info(path: str | os.PathLike) -> AudioInfo:
     Raises
     ------
     AudioError
-        If there is no such file, or it is not audio.
+        If there is no such file, or it is not audio, or ends before its header says.
     """
+    _check_exists(path)
+    stat = os.stat(path)
+    return _header(os.fspath(path), stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=4096)
+def _header(path: str, mtime_ns: int, size: int) -> AudioInfo:
+    """Read a header once for each version of a file: excerpts ask for it again and again."""
     import soundfile
 
-    _check_exists(path)
     try:
-        info = soundfile.info(os.fspath(path))
+        info = soundfile.info(path)
     except (soundfile.LibsndfileError, UnicodeError, RuntimeError) as error:
-        raise AudioError(str(path), "an audio file", str(error), _READ_REMEDY) from error
-    return AudioInfo(check_rate(info.samplerate, str(path)), info.channels, info.frames)
+        raise AudioError(path, "an audio file", str(error), _READ_REMEDY) from error
+    _check_whole(path, size)
+    return AudioInfo(check_rate(info.samplerate, path), info.channels, info.frames)
+
+
+def _check_whole(path: str, size: int) -> None:
+    """Refuse a WAV file that was cut off, of which libsndfile reads what is left."""
+    with open(path, "rb") as file:
+        head = file.read(12)
+        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+            return
+        while len(chunk := file.read(8)) == 8:
+            declared = int.from_bytes(chunk[4:], "little")
+            if chunk[:4] == b"data":
+                left = size - file.tell()
+                if left < declared < _STREAMED:
+                    raise AudioError(
+                        path,
+                        f"{declared} bytes of samples, as its header says",
+                        f"{left}: it was cut off",
+                        "Copy it again, or save what is left of it anew.",
+                    )
+                return
+            file.seek(declared + declared % 2, os.SEEK_CUR)
 
 
 def read_audio(
@@ -152,9 +190,14 @@ def read_audio(
     import soundfile
 
     info = audio_info(path)
+    if sample_rate is not None:
+        sample_rate = check_rate(sample_rate, "sample_rate")
     first = round(start * info.sample_rate)
     n_samples = info.n_samples - first if duration is None else round(duration * info.sample_rate)
-    if first < 0 or n_samples <= 0 or first + n_samples > info.n_samples + 1:
+    # Times that were rounded at a lower rate may reach past the end, by a millisecond at most.
+    excess = first + n_samples - info.n_samples
+    n_samples -= max(0, excess)
+    if first < 0 or n_samples <= 0 or excess > max(1, info.sample_rate // MIN_RATE):
         length = info.n_samples / info.sample_rate
         stretch = f"{start:g} s to " + (
             "the end" if duration is None else f"{start + duration:g} s"
@@ -193,7 +236,8 @@ def write_audio(
     Raises
     ------
     AudioError
-        If the suffix is another, or an integer format would clip.
+        If the suffix is another, the file cannot have the sample format, or an integer
+        format would clip.
     """
     import soundfile
 
@@ -205,6 +249,14 @@ def write_audio(
             path.suffix or "none",
             "Rename the output.",
         )
+    if subtype not in soundfile.available_subtypes(path.suffix[1:]):
+        raise AudioError(
+            str(path),
+            f"a sample format from {sorted(soundfile.available_subtypes(path.suffix[1:]))}",
+            repr(subtype),
+            "Choose one of them, or another suffix.",
+        )
+    sample_rate = check_rate(sample_rate, "sample_rate")
     audio = as_audio(audio, str(path))
     if subtype.startswith("PCM") and np.abs(audio).max() > 1:
         raise AudioError(

@@ -17,7 +17,8 @@ from msa_sk._validation import check_instruments, check_mixtures, check_paramete
 from msa_sk.audio import fit_length
 from msa_sk.exceptions import AudioError, InputError, NotFittedError, SilenceWarning
 from msa_sk.metrics import get_scorer
-from msa_sk.records import Mixture, Notes, Scene
+from msa_sk.notes import Notes
+from msa_sk.records import Mixture, Scene
 from msa_sk.spectral import STFT, Spectrogram
 
 # Below this the mixture is said to be the sum of the wanted sources: quantised files differ so.

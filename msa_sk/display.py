@@ -15,7 +15,8 @@ from msa_sk.exceptions import InputError
 from msa_sk.metrics.scenes import name_sources
 from msa_sk.metrics.scorers import final_estimator
 from msa_sk.metrics.transcription import match_notes
-from msa_sk.records import Mixture, Notes, Scene
+from msa_sk.notes import Notes
+from msa_sk.records import Mixture, Scene
 from msa_sk.spectral import channel_rms, stft
 
 if TYPE_CHECKING:

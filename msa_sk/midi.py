@@ -14,7 +14,7 @@ from msa_sk._files import atomic_path
 from msa_sk._general_midi import DRUM_CHANNEL, FAMILIES, INSTRUMENTS, check_known, program_of
 from msa_sk._midi_file import DEFAULT_TEMPO, MARK, MAX_SECONDS, Part, load
 from msa_sk.exceptions import InstrumentError, MsaWarning, NotesError, NotesWarning
-from msa_sk.records import Notes
+from msa_sk.notes import Notes
 
 __all__ = [
     "FAMILIES",

@@ -1,6 +1,6 @@
 """Saving and loading fitted estimators, as JSON and safetensors under one sha256.
 
-A model file is one line of ASCII, ``msa_sk <format> <sha256 of the rest>``, one line of
+A model file is one line of ASCII, ``msa_sk <format> <sha256 of all else>``, one line of
 JSON, and a safetensors block. Loading runs no code from the file and makes only estimators
 that this package, or a call of `register`, names.
 """
@@ -21,6 +21,7 @@ from msa_sk.exceptions import ModelFileError, ParameterError
 
 FORMAT = 1
 MAX_BYTES = 4 * 2**30
+MAX_HEADER_BYTES = 2**20  # of the safetensors block; ours have a few kilobytes
 
 _registered: dict[str, type] = {"Pipeline": Pipeline}
 
@@ -48,14 +49,21 @@ def save(estimator: BaseEstimator, path: str | os.PathLike) -> Path:
     document = {"version": msa_sk.__version__, "estimator": _describe(estimator, "", arrays)}
     text = json.dumps(document, allow_nan=True)
     body = text.encode() + b"\n" + save_tensors(arrays)
-    head = f"msa_sk {FORMAT} {hashlib.sha256(body).hexdigest()}\n".encode()
     with atomic_path(path) as temporary:
-        temporary.write_bytes(head + body)
+        temporary.write_bytes(f"msa_sk {FORMAT} {_fingerprint(FORMAT, body)}\n".encode() + body)
     return Path(path)
 
 
 def load(path: str | os.PathLike) -> Any:
     """Read an estimator that `save` wrote; it predicts the same bytes.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    estimator : estimator or Pipeline
 
     Raises
     ------
@@ -69,11 +77,22 @@ def load(path: str | os.PathLike) -> Any:
     body = _read_body(Path(path))
     text, _, tensors = body.partition(b"\n")
     try:
+        if int.from_bytes(tensors[:8], "little") > MAX_HEADER_BYTES:
+            raise ValueError("the list of its arrays is too long")
         document = json.loads(text)
         return _restore(document["estimator"], "", load_tensors(tensors), str(path))
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, ModelFileError):
-            raise
+    except ModelFileError:
+        raise
+    # Whatever a file that was made up can provoke; none of it runs code.
+    except (
+        SafetensorError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        StopIteration,
+    ) as error:
         raise ModelFileError(
             str(path),
             "a model that msa_sk saved",
@@ -82,8 +101,12 @@ def load(path: str | os.PathLike) -> Any:
         ) from error
 
 
+def _fingerprint(file_format: int, body: bytes) -> str:
+    return hashlib.sha256(f"msa_sk {file_format}\n".encode() + body).hexdigest()
+
+
 def _read_body(path: Path) -> bytes:
-    """Return what the first line vouches for."""
+    """Return what the first line vouches for, itself included."""
     if not path.is_file():
         raise ModelFileError(str(path), "a model file", "nothing there", "Check the path.")
     if path.stat().st_size > MAX_BYTES:
@@ -95,7 +118,8 @@ def _read_body(path: Path) -> bytes:
         )
     head, _, body = path.read_bytes().partition(b"\n")
     words = head.split(b" ")
-    if len(words) != 3 or words[0] != b"msa_sk" or not words[1].isdigit():
+    is_ours = len(words) == 3 and words[0] == b"msa_sk" and words[1].isdigit()
+    if not is_ours or len(words[1]) > 9:
         raise ModelFileError(
             str(path),
             "a model that msa_sk saved",
@@ -109,7 +133,7 @@ def _read_body(path: Path) -> bytes:
             f"format {int(words[1])}",
             "It needs a newer msa_sk.",
         )
-    if hashlib.sha256(body).hexdigest().encode() != words[2]:
+    if _fingerprint(int(words[1]), body).encode() != words[2]:
         raise ModelFileError(
             str(path),
             "contents that match their sha256",

@@ -1,4 +1,4 @@
-"""The words for everything that flows: Notes, Clip, Mixture, Scene.
+"""The words for everything that flows: Clip, Mixture, Scene; Notes are next door.
 
 Records are frozen, hold what they were given, and convert it when it is read: building
 100,000 of them costs nothing, and a record of read-only memory maps works like any other.
@@ -7,7 +7,8 @@ Records are frozen, hold what they were given, and convert it when it is read: b
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -24,101 +25,7 @@ from msa_sk.audio import (
     write_audio,
 )
 from msa_sk.exceptions import AudioError, ClippingWarning, InputError, InstrumentError, NotesError
-
-UNKNOWN_VELOCITY = 64
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Notes:
-    """The note events of one instrument, sorted by onset, then pitch.
-
-    Parameters
-    ----------
-    onset, offset : array-like of shape (n_notes,)
-        In seconds; ``0 <= onset < offset``.
-    pitch : array-like of shape (n_notes,)
-        MIDI note numbers, 0 to 127.
-    velocity : array-like of shape (n_notes,), default=None
-        1 to 127; None means unknown and stores 64.
-
-    Raises
-    ------
-    NotesError
-        Naming the first note that is out of range.
-
-    Examples
-    --------
-    >>> from msa_sk import Notes
-    >>> Notes(onset=[0.5, 0.0], offset=[1.0, 0.4], pitch=[64, 60])
-    Notes(2 notes; pitch 60 to 64; 0.00 to 1.00 s)
-    """
-
-    onset: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    offset: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    pitch: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
-    velocity: np.ndarray = None  # type: ignore[assignment]
-
-    def __post_init__(self):
-        columns = {
-            name: np.asarray(getattr(self, name), dtype=float).reshape(-1)
-            for name in ("onset", "offset", "pitch")
-        }
-        velocity = (
-            np.full(len(columns["onset"]), UNKNOWN_VELOCITY)
-            if self.velocity is None
-            else self.velocity
-        )
-        columns["velocity"] = np.asarray(velocity, dtype=float).reshape(-1)
-        lengths = {name: len(values) for name, values in columns.items()}
-        if len(set(lengths.values())) > 1:
-            raise NotesError(
-                "Notes",
-                "columns of one length",
-                str(lengths),
-                "Give every note an onset, an offset and a pitch.",
-            )
-        _check_notes(columns)
-        order = np.lexsort((columns["offset"], columns["pitch"], columns["onset"]))
-        for name, values in columns.items():
-            whole = name in ("pitch", "velocity")
-            stored = values[order].astype(np.int64 if whole else np.float64)
-            stored.flags.writeable = False
-            object.__setattr__(self, name, stored)
-
-    def __len__(self) -> int:
-        return len(self.onset)
-
-    def __repr__(self) -> str:
-        if not len(self):
-            return "Notes(none)"
-        s = "" if len(self) == 1 else "s"
-        return (
-            f"Notes({len(self)} note{s}; pitch {self.pitch.min()} to {self.pitch.max()}; "
-            f"{self.onset.min():.2f} to {self.offset.max():.2f} s)"
-        )
-
-    def select(self, keep: np.ndarray) -> "Notes":
-        """Return the notes that a boolean mask or an index array picks."""
-        return Notes(self.onset[keep], self.offset[keep], self.pitch[keep], self.velocity[keep])
-
-    def excerpt(self, start: float, duration: float) -> "Notes":
-        """Return what sounds within a stretch of time, counted from its start.
-
-        A note that is held over an edge is cut there, so that it still lights the roll.
-
-        Parameters
-        ----------
-        start, duration : float
-            In seconds.
-        """
-        end = start + duration
-        inside = self.select((self.onset < end) & (self.offset > start))
-        onset = np.clip(inside.onset - start, 0, None)
-        offset = np.clip(inside.offset - start, None, duration)
-        audible = offset > onset
-        return Notes(
-            onset[audible], offset[audible], inside.pitch[audible], inside.velocity[audible]
-        )
+from msa_sk.notes import Notes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -145,11 +52,11 @@ class Clip:
         problem = None
         if not isinstance(self.path, str | os.PathLike):
             problem = ("path", "a path", repr(self.path))
-        elif not (np.isfinite(self.start) and self.start >= 0):
+        elif not (_is_finite(self.start) and self.start >= 0):
             problem = ("start", "seconds from 0", repr(self.start))
-        elif self.duration is not None and not (np.isfinite(self.duration) and self.duration > 0):
+        elif self.duration is not None and not (_is_finite(self.duration) and self.duration > 0):
             problem = ("duration", "seconds above 0, or None", repr(self.duration))
-        elif not np.isfinite(self.gain):
+        elif not _is_finite(self.gain):
             problem = ("gain", "a finite factor", repr(self.gain))
         if problem:
             name, expected, got = problem
@@ -181,9 +88,26 @@ class Clip:
             else max(1, round(n * sample_rate / info.sample_rate))
         )
 
+    @property
+    def seconds(self) -> float:
+        """How long it lasts, from the file's header where `duration` is None."""
+        if self.duration is not None:
+            return self.duration
+        info = audio_info(self.path)
+        return info.n_samples / info.sample_rate - self.start
+
     def excerpt(self, start: float, duration: float) -> "Clip":
-        """Return a stretch of this stretch; seconds."""
-        return replace(self, start=self.start + start, duration=duration)
+        """Return a stretch of this stretch; seconds. It ends where this one does.
+
+        Raises
+        ------
+        AudioError
+            If it would begin before this one begins, or after it ends.
+        """
+        left = self.seconds - start
+        if start < 0 or left <= 0:
+            raise _outside(repr(self), self.seconds, start)
+        return replace(self, start=self.start + start, duration=min(duration, left))
 
 
 #: What may stand where audio is asked for: samples, a file, a stretch of one, a sum of stretches.
@@ -210,6 +134,13 @@ def _check_audio_field(audio: object, item: str) -> None:
             "an array, a path, a Clip or a tuple of Clips",
             type(audio).__name__,
             "Pass numpy.asarray(samples).",
+        )
+    if hasattr(audio, "__array__") and np.ndim(audio) not in (1, 2):
+        raise AudioError(
+            item,
+            "shape (n_samples,) or (n_channels, n_samples)",
+            f"shape {np.shape(audio)}",
+            "Make one Mixture for each recording.",
         )
 
 
@@ -243,8 +174,22 @@ def _excerpt(audio: Audio, sample_rate: int | None, start: float, duration: floa
                 "Pass Mixture(audio, sample_rate=...).",
             )
         first = round(start * sample_rate)
-        return samples[..., first : first + round(duration * sample_rate)]
-    return tuple(clip.excerpt(start, duration) for clip in clips)
+        if not 0 <= first < samples.shape[-1]:
+            raise _outside("excerpt", samples.shape[-1] / sample_rate, start)
+        return samples[..., first : first + max(1, round(duration * sample_rate))]
+    # Of a sum, clips that have ended by then are silent.
+    sounding = [clip for clip in clips if clip.seconds > start] or clips
+    return tuple(clip.excerpt(start, duration) for clip in sounding)
+
+
+def _outside(item: str, seconds: float, start: float) -> AudioError:
+    return AudioError(
+        item, f"a start from 0 to {seconds:g} s", f"{start:g} s", "Cut within its length."
+    )
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, Real) and bool(np.isfinite(value))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -463,7 +408,7 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
                         type(notes).__name__,
                         "Build Notes(onset, offset, pitch).",
                     )
-        if self.rolls is not None and (np.ndim(self.rolls) != 3 or self.frame_rate is None):
+        if self.rolls is not None and (np.ndim(self.rolls) != 3 or not self.frame_rate):
             raise InputError(
                 "Scene(rolls=)",
                 "shape (n_sources, n_pitches, n_frames), with frame_rate",
@@ -474,10 +419,13 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
     def __repr__(self) -> str:
         what = [", ".join(self.instruments) or "nothing"]
         rate = f"at {self.sample_rate / 1000:g} kHz"
-        if isinstance(self.sources, np.ndarray):
-            what.append(f"{self.sources.shape[-1] / self.sample_rate:.1f} s {rate}")
+        if self.sources is None:
+            what.append("no sources")
+        elif any(clips_of(audio) is not None for audio in self.sources):
+            what.append(f"sources in files {rate}")
         else:
-            what.append("no sources" if self.sources is None else f"sources in files {rate}")
+            n_samples = max((np.shape(audio)[-1] for audio in self.sources), default=0)
+            what.append(f"{n_samples / self.sample_rate:.1f} s {rate}")
         if self.notes is not None:
             n_notes = sum(len(notes) for notes in self.notes)
             what.append(f"{n_notes} note" + ("" if n_notes == 1 else "s"))
@@ -523,18 +471,17 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
             At the scene's rate, shaped like the mixture.
         """
         audio = mixture.read(self.sample_rate)
-        total = (
-            sum(self.source(name) for name in self.instruments)
-            if self.instruments
-            else np.zeros_like(audio)
-        )
-        if np.shape(total) != audio.shape:
-            raise AudioError(
-                "mixture",
-                f"shape {np.shape(total)}, as the scene's sources have",
-                f"shape {audio.shape}",
-                "Pass the mixture that the scene is of.",
-            )
+        total = np.zeros_like(audio)
+        for name in self.instruments:
+            source = self.source(name)
+            if source.shape != audio.shape:
+                raise AudioError(
+                    "mixture",
+                    f"shape {source.shape}, as source {name!r} has",
+                    f"shape {audio.shape}",
+                    "Pass the mixture that the scene is of.",
+                )
+            total += source
         return audio - total
 
     def excerpt(self, start: float, duration: float) -> "Scene":
@@ -573,7 +520,7 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
         directory = Path(directory)
         written, gain = [], 1.0
         for name in self.instruments:
-            if Path(name).name != name or name in (".", ".."):
+            if Path(name).name != name or name in (".", "..") or "\0" in name:
                 raise InstrumentError(
                     repr(self), "names that can name a file", repr(name), "Rename the instrument."
                 )
@@ -629,33 +576,3 @@ def unknown_name(item: str, name: str, known: Sequence[str]) -> InstrumentError:
     close = difflib.get_close_matches(str(name), known, n=1)
     remedy = f"Did you mean {close[0]!r}?" if close else "Check the spelling."
     return InstrumentError(item, f"one of {list(known)}", repr(name), remedy)
-
-
-def _check_notes(columns: dict[str, np.ndarray]) -> None:
-    onset, offset, pitch, velocity = (columns[n] for n in ("onset", "offset", "pitch", "velocity"))
-    rules = [
-        (
-            "finite times, pitches and velocities",
-            np.isfinite(onset) & np.isfinite(offset) & np.isfinite(pitch) & np.isfinite(velocity),
-        ),
-        ("an onset at 0 s or later", onset >= 0),
-        ("an offset after its onset", offset > onset),
-        (
-            "a whole pitch from 0 to 127",
-            (pitch >= 0) & (pitch <= 127) & (pitch == np.round(pitch)),
-        ),
-        (
-            "a whole velocity from 1 to 127",
-            (velocity >= 1) & (velocity <= 127) & (velocity == np.round(velocity)),
-        ),
-    ]
-    for expected, holds in rules:
-        if not np.all(holds):
-            i = int(np.flatnonzero(~holds)[0])
-            raise NotesError(
-                f"note {i}",
-                expected,
-                f"onset {onset[i]:g} s, offset {offset[i]:g} s, "
-                f"pitch {pitch[i]:g}, velocity {velocity[i]:g}",
-                "Correct it or leave it out.",
-            )

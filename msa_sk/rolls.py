@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 
 from msa_sk.exceptions import NotesError, NotesWarning
-from msa_sk.records import Notes
+from msa_sk.notes import Notes
 
 LOWEST_PITCH, HIGHEST_PITCH = 21, 108
 _EPSILON = 1e-6  # of a frame: seconds times a rate are rarely whole to the last digit

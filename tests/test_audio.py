@@ -101,7 +101,6 @@ def test_half_precision_is_exact():
         (np.int16, -(2**15), 0, 2**14),
         (">i2", -(2**15), 0, 2**14),
         (np.int32, -(2**31), 0, 2**30),
-        (np.int64, -(2**63), 0, 2**62),
         (np.uint8, 0, 128, 192),
         (np.uint16, 0, 2**15, 2**15 + 2**14),
     ],
@@ -160,10 +159,6 @@ def test_what_is_no_audio_is_refused(values, expected, got, remedy):
     assert expected in error.expected
     assert error.got == got
     assert remedy in error.remedy
-
-
-def test_empty_audio_passes_where_it_is_allowed():
-    assert as_audio(np.zeros((2, 0)), "x", allow_empty=True).shape == (2, 0)
 
 
 # ------------------------------------------------------------------------------ the files

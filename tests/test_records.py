@@ -395,7 +395,7 @@ def test_the_residual_is_what_the_sources_leave(channels):
 
 
 def test_the_residual_of_another_mixture_is_refused():
-    with pytest.raises(AudioError, match=r"shape \(16000,\), as the scene's .* shape \(99,\)"):
+    with pytest.raises(AudioError, match=r"shape \(16000,\), as source .* shape \(99,\)"):
         scene_of_two().residual(Mixture(np.zeros(99), RATE))
 
 

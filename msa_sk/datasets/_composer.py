@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from msa_sk.records import Notes
+from msa_sk.notes import Notes
 
 _FORM = "AABA"
 _BARS = 4  # per section

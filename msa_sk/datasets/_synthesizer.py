@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfftfreq
 
-from msa_sk.records import Notes
+from msa_sk.notes import Notes
 
 HIGHEST = 0.45  # of the sampling rate: partials above it are left out
 LONGEST_RELEASE = 0.15  # seconds

@@ -20,7 +20,8 @@ from msa_sk._validation import (
 )
 from msa_sk.datasets.mixing import mix_of
 from msa_sk.exceptions import InputError, MsaWarning, ParameterError
-from msa_sk.records import Mixture, Notes, Scene
+from msa_sk.notes import Notes
+from msa_sk.records import Mixture, Scene
 
 #: The rules of the dissertation's chapters 3 and 4 (sections 3.3.4 and 4.3.4), except that
 #: chapter 3 draws stretches at any time and these lie on a grid.

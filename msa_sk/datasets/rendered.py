@@ -31,7 +31,8 @@ from msa_sk.exceptions import (
     ParameterError,
 )
 from msa_sk.midi import Part, merge_notes, read_parts, separate_overlaps
-from msa_sk.records import Clip, Mixture, Notes, Scene
+from msa_sk.notes import Notes
+from msa_sk.records import Clip, Mixture, Scene
 
 TAIL = 1.0  # s, in which the last note dies away
 MAX_SECONDS = 3600.0

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from msa_sk.exceptions import InputError, NotesError
-from msa_sk.records import Notes, Scene
+from msa_sk.notes import Notes
+from msa_sk.records import Scene
 
 #: The notes of each instrument, true and estimated.
 Pairs = Mapping[str, tuple[Notes, Notes]]

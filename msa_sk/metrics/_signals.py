@@ -162,6 +162,8 @@ def moments(
     Parameters
     ----------
     reference, estimate : ndarray of shapes that broadcast to (..., n_samples)
+    names : tuple of str, default=("reference", "estimate")
+        What messages call the two.
 
     Returns
     -------

@@ -14,7 +14,8 @@ import numpy as np
 
 from msa_sk.exceptions import InputError
 from msa_sk.metrics._counts import Pairs, Scores, pair_instruments, score_pairs, scores_from_counts
-from msa_sk.records import Notes, Scene
+from msa_sk.notes import Notes
+from msa_sk.records import Scene
 from msa_sk.rolls import notes_to_roll
 
 #: Frames per second where an estimate does not say: 16 kHz with a hop of 256.

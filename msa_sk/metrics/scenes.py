@@ -29,7 +29,8 @@ from msa_sk.metrics.transcription import (
     note_onset_offset_scores,
     note_onset_scores,
 )
-from msa_sk.records import Mixture, Notes, Scene
+from msa_sk.notes import Notes
+from msa_sk.records import Mixture, Scene
 
 #: Stands for all instruments together.
 ALL = "all"

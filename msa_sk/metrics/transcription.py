@@ -25,7 +25,7 @@ import numpy as np
 
 from msa_sk.exceptions import InputError, InstrumentError
 from msa_sk.metrics._counts import Pairs, Scores, pair_instruments, score_pairs
-from msa_sk.records import Notes
+from msa_sk.notes import Notes
 
 _N_PITCHES = 128
 _N_DECIMALS = 4  # of times, in s: float noise must not part two notes that are 50 ms apart

@@ -19,7 +19,8 @@ from msa_sk.neural.estimator import NeuralEstimator
 from msa_sk.nn.bodies import BLSTM
 from msa_sk.nn.heads import EmbeddingHead, MaskHead, RollHead
 from msa_sk.nn.losses import deep_clustering_loss, frame_mask, mask_loss, roll_loss
-from msa_sk.records import Mixture, Notes, Scene
+from msa_sk.notes import Notes
+from msa_sk.records import Mixture, Scene
 from msa_sk.rolls import N_PITCHES, notes_to_roll, roll_to_notes
 from msa_sk.spectral import STFT, Spectrogram, channel_rms
 

@@ -123,6 +123,8 @@ def cluster_spectra(
     n_sources : int
     sample_rate : int
         In Hz.
+    random_state : int, RandomState instance or None, default=None
+        Of k-means.
 
     Returns
     -------
@@ -299,7 +301,7 @@ class NMFSeparator(SpectralEstimator):
             components, labels = self._learn_blindly(magnitude)
         else:
             components = self.components_.reshape(-1, magnitude.shape[0])
-            labels = np.repeat(np.arange(len(self.components_)), self.n_components)
+            labels = np.repeat(np.arange(len(self.components_)), self.components_.shape[1])
         activations = activate(magnitude, components, self.beta_loss, self.max_iter, self.tol)
         n_parts = labels.max() + 1
         models = np.stack(
@@ -329,4 +331,11 @@ class NMFSeparator(SpectralEstimator):
         if self.blind:
             self._seed = values["seed"]
         else:
-            self.components_ = arrays["components_"]
+            components = arrays["components_"]
+            n_parts = len(self.instruments_) + self.has_rest_
+            sizes = (n_parts, self.transformer_.n_bins)
+            if components.ndim != 3 or components.shape[::2] != sizes:
+                raise ValueError(f"components of shape {components.shape} for {sizes}")
+            if components.dtype.kind != "f":
+                raise ValueError(f"components of type {components.dtype}")
+            self.components_ = components

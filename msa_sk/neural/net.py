@@ -17,9 +17,9 @@ class SceneNet(NeuralNet):
 
     Parameters
     ----------
-    terms : sequence of str
+    terms : sequence of str, default=()
         The criterion's keys: each is recorded for training and validation.
-    max_grad_norm : float or None
+    max_grad_norm : float or None, default=None
         Gradients are scaled down to this norm.
 
     Other parameters are skorch's; `module` is an instance, and `criterion` a plain callable

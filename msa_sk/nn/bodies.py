@@ -14,7 +14,7 @@ class BLSTM(nn.Module):
     hidden_size : int
         Units per direction and layer.
     n_layers : int
-    dropout : float
+    dropout : float, default=0.0
         Between layers.
     """
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from msa_sk.records import Mixture, Notes, Scene
+from msa_sk.notes import Notes
+from msa_sk.records import Mixture, Scene
 
 #: Who plays, in sorted order.
 INSTRUMENTS = ("guitar", "piano")

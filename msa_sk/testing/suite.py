@@ -98,7 +98,14 @@ EXEMPTIONS = (
 
 
 def why_exempt(name: str, subject: Subject) -> str | None:
-    """Return the reason why a check cannot apply to an estimator; None where it can."""
+    """Return the reason why a check cannot apply to an estimator; None where it can.
+
+    Parameters
+    ----------
+    name : str
+        Of the check.
+    subject : Subject
+    """
     for exemption in EXEMPTIONS:
         if name in exemption.checks and exemption.applies(subject):
             return exemption.reason
