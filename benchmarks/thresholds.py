@@ -36,7 +36,7 @@ class Size(NamedTuple):
     hidden_size: int
 
 
-SIZES = {"tiny": Size(12, 4, 1, 16), "small": Size(600, 40, 12, 128)}
+SIZES = {"tiny": Size(12, 4, 1, 16), "small": Size(400, 40, 9, 128)}
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ def main() -> None:
 
     clock.say("composing and synthesising songs")
     X, y = make_scenes(
-        16 if quick else 300, INSTRUMENTS, scenes_per_song=2, random_state=arguments.seed
+        16 if quick else 400, INSTRUMENTS, scenes_per_song=2, random_state=arguments.seed
     )
     songs = [mixture.group for mixture in X]
     splitter = GroupShuffleSplit(1, test_size=0.1, random_state=arguments.seed)
@@ -50,7 +50,7 @@ def main() -> None:
     part = slice(0, 8 if quick else 80)
     search = GridSearchCV(
         Cerberus(max_epochs=1 if quick else 6, validation_fraction=0, random_state=0),
-        {"dc_weight": [0.0, 0.1], "tr_weight": [0.3, 3.0]},
+        {"dc_weight": [0.0, 0.1], "tr_weight": [1.0, 5.0]},
         scoring=SceneScorer(["si_sdri", "frame_f1"]),
         refit="si_sdri",
         cv=GroupKFold(2),
@@ -61,7 +61,7 @@ def main() -> None:
         print(f"  {weights}: SI-SDRi {si_sdri:.2f} dB, frame F1 {frame_f1:.3f}")
 
     clock.say(f"training Cerberus with the best of them, {search.best_params_}")
-    cerberus = Cerberus(**search.best_params_, max_epochs=2 if quick else 18, random_state=0)
+    cerberus = Cerberus(**search.best_params_, max_epochs=2 if quick else 10, random_state=0)
     cerberus.fit(X_train, y_train)
 
     clock.say("scoring on songs that no system has heard")

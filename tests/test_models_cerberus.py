@@ -5,9 +5,9 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from msa_sk import STFT, Cerberus, Mixture, Notes, Scene
+from msa_sk import STFT, Cerberus, Mixture, NMFSeparator, Notes, Scene
 from msa_sk.datasets import make_scenes
-from msa_sk.exceptions import NotFittedError, ParameterError, TrainingError
+from msa_sk.exceptions import InputError, NotFittedError, ParameterError, TrainingError
 from msa_sk.models.cerberus import CerberusLoss, CerberusModule, phase_sensitive_target
 from msa_sk.neural.data import LevelledSTFT, SceneDataset, collate
 from msa_sk.neural.estimator import split_by_group
@@ -309,6 +309,59 @@ def test_long_scenes_are_cut_into_sequences(data):
     assert lengths == [42, 42, 42]
     whole = LevelledSTFT.of(items[0]).magnitude
     assert whole.shape[-1] == 126
+
+
+def test_windows_are_levelled_by_their_song(data):
+    """A quiet passage looks as quiet in training as it does in predict, which sees the whole."""
+    loud_then_quiet = data[0][0].audio * np.repeat([1.0, 0.01], RATE // 2).astype(np.float32)
+    X = [Mixture(loud_then_quiet, RATE)]
+    y = [Scene(("piano", "guitar"), RATE, np.stack([loud_then_quiet, 0 * loud_then_quiet]))]
+    estimator = Cerberus(0, 1, 0, **TINY)
+    items = estimator._begin_fit(X)
+    estimator.instruments_, estimator.has_rest_ = ("guitar", "piano"), False
+    loud, quiet = (
+        dataset["magnitude"].max()
+        for dataset, _ in SceneDataset(items, y, estimator._make_target, 63)
+    )
+    assert loud > 20 * quiet
+
+
+def test_a_solo_is_not_split_between_clusters():
+    random = np.random.default_rng(0)
+    estimator = Cerberus(1, 0, 0)
+    estimator.centroids_ = np.eye(2, 3)
+    solo = np.eye(3)[0] + random.normal(0, 0.02, (10, 7, 3))
+    masks = estimator._cluster(solo, np.ones((7, 10)))
+    np.testing.assert_array_equal(masks.mean(axis=(1, 2)), [1, 0])
+
+
+def test_clusters_follow_their_song():
+    """Embeddings that lie apart from what training found still go to the nearer cluster."""
+    estimator = Cerberus(1, 0, 0)
+    estimator.centroids_ = np.array([[1.0, 0.0], [0.0, 1.0]])
+    embedding = np.empty((6, 2, 2))
+    embedding[:, 0], embedding[:, 1] = [0.9, 0.1], [0.45, 0.55]
+    masks = estimator._cluster(embedding, np.ones((2, 6)))
+    np.testing.assert_array_equal(masks[0], [[1] * 6, [0] * 6])
+
+
+def test_means_of_an_epoch_leave_out_what_is_unknown(data):
+    X, y = data
+    parameters = {**TINY, "batch_size": 1, "validation_fraction": 0, "lr": 1e-12}
+    all_known = Cerberus(0, 1, 1, **parameters).fit(X[:1], y[:1]).history_[0]
+    without_sources = Scene(y[1].instruments, RATE, notes=y[1].notes)
+    some_known = Cerberus(0, 1, 1, **parameters).fit(X[:2], [y[0], without_sources]).history_[0]
+    assert some_known["train_mi"] == pytest.approx(all_known["train_mi"], rel=0.1)
+    with pytest.raises(InputError, match="a scene whose sources are known"):
+        Cerberus(0, 1, 0, **parameters).fit(X[1:2], [without_sources])
+
+
+@pytest.mark.parametrize("system", [Cerberus(**TINY), NMFSeparator(2)])
+def test_no_seed_leaves_the_global_generator_alone(data, system):
+    X, y = data
+    before = np.random.get_state()[1].copy()
+    clone(system).set_params(random_state=None).fit(X, y)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
 
 
 def test_a_loss_that_is_not_finite_stops_training_loudly(data, monkeypatch):
