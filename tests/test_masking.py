@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msa_sk.masking import ratio_masks
+from msa_sk.masking import binary_masks, phase_sensitive_masks, ratio_masks
 
 
 def test_masks_are_shares():
@@ -56,3 +56,18 @@ def test_magnitudes_stay_as_they_are():
     magnitudes.flags.writeable = False
     ratio_masks(magnitudes, 2.0)
     np.testing.assert_array_equal(magnitudes, before)
+
+
+def test_binary_masks_give_each_bin_to_the_loudest():
+    magnitudes = np.array([[[1.0, 2.0, 3.0]], [[2.0, 2.0, 1.0]]])
+    np.testing.assert_array_equal(binary_masks(magnitudes), [[[0, 1, 1]], [[1, 0, 0]]])
+
+
+def test_no_mask_comes_closer_than_the_phase_sensitive_one(rng):
+    mixture = rng.normal(size=(4, 5)) + 1j * rng.normal(size=(4, 5))
+    source = rng.normal(size=(1, 4, 5)) + 1j * rng.normal(size=(1, 4, 5))
+    best = phase_sensitive_masks(mixture, source)
+    tried = np.linspace(0, 1, 201)[:, None, None, None]
+    errors = np.abs(tried * mixture - source) ** 2
+    np.testing.assert_array_less(np.abs(best * mixture - source) ** 2, errors.min(axis=0) + 1e-4)
+    assert phase_sensitive_masks(np.zeros((1, 1)), np.ones((1, 1, 1))) == 0

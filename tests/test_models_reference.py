@@ -32,6 +32,20 @@ def test_the_ceiling_is_far_above_and_adds_up(scenes):
     assert np.abs(scene.residual(informed[0])).max() < 1e-5
 
 
+def test_other_ideal_masks_are_ceilings_of_their_own(scenes):
+    X, y = scenes
+    informed = attach_truth(X, y)
+    scores = {}
+    for mask in ("ratio", "binary", "wiener", "phase_sensitive"):
+        ideal = IdealMaskSeparator(mask).fit(informed, y)
+        scores[mask] = get_scorer("sdr")(ideal, informed, y)
+        # With two sources these masks add up as well; with three they need not.
+        assert np.abs(ideal.predict(informed)[0].residual(informed[0])).max() < 1e-5
+        assert ideal.__sklearn_tags__().additive == (mask != "phase_sensitive")
+    assert scores["phase_sensitive"] == max(scores.values())  # no real mask in [0, 1] is closer
+    assert min(scores.values()) > 8
+
+
 def test_disjoint_spectra_are_separated_perfectly():
     t = np.arange(16000) / 16000
     sources = np.stack([np.sin(2 * np.pi * f * t) for f in (500, 5000)]).astype(np.float32)

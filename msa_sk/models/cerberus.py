@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from msa_sk._sklearn import StrOptions, real, whole
 from msa_sk.exceptions import InputError, ParameterError
+from msa_sk.masking import phase_sensitive_target
 from msa_sk.neural.data import Example, LevelledSTFT, SceneDataset, collate, some_inputs
 from msa_sk.neural.estimator import NeuralEstimator
 from msa_sk.nn.bodies import BLSTM
@@ -169,31 +170,6 @@ class CerberusLoss:
 
 def _mean_of_known(loss: Tensor, known: Tensor) -> Tensor | None:
     return (loss * known).sum() / known.sum() if known.any() else None
-
-
-def phase_sensitive_target(mixture: np.ndarray, sources: np.ndarray) -> np.ndarray:
-    """Return the truncated phase-sensitive magnitudes that masks should give (eq. 3.2).
-
-    ``clip(Re(S conj X) / |X|, 0, |X|)``, and 0 where X is 0; of several channels the one
-    magnitude that fits all best, with ``|X|`` their root mean square.
-
-    Parameters
-    ----------
-    mixture : ndarray of shape (n_bins, n_frames) or (n_channels, n_bins, n_frames)
-        X, complex.
-    sources : ndarray of shape (n_sources, *mixture.shape)
-        S, complex.
-
-    Returns
-    -------
-    target : ndarray of float32, shape (n_sources, n_bins, n_frames)
-    """
-    magnitude = channel_rms(mixture)
-    projection = sources.real * mixture.real + sources.imag * mixture.imag
-    if mixture.ndim == 3:
-        projection = projection.mean(axis=1)
-    target = projection / np.where(magnitude > 0, magnitude, 1)
-    return np.clip(target, 0, magnitude).astype(np.float32)
 
 
 class Cerberus(NeuralEstimator):

@@ -11,7 +11,7 @@ from msa_sk._validation import check_mixtures, check_scenes
 from msa_sk.audio import MAX_RATE, MIN_RATE
 from msa_sk.base import SceneEstimator, SpectralEstimator, has_rest, stack_sources
 from msa_sk.exceptions import InputError
-from msa_sk.masking import ratio_masks
+from msa_sk.masking import binary_masks, phase_sensitive_masks, ratio_masks
 from msa_sk.records import Mixture, Scene
 from msa_sk.spectral import STFT, Spectrogram, channel_rms
 
@@ -92,9 +92,11 @@ class IdealMaskSeparator(SpectralEstimator):
 
     Parameters
     ----------
-    mask : {"ratio"}, default="ratio"
+    mask : {"ratio", "binary", "wiener", "phase_sensitive"}, default="ratio"
         ``"ratio"`` shares each bin by the sources' magnitudes (eq. 1.2 of the dissertation
-        with the mask known).
+        with the mask known), ``"wiener"`` by their powers; ``"binary"`` gives it to the
+        loudest; ``"phase_sensitive"`` brings each source as close as a mask in [0, 1] can
+        (eq. 3.2), and is the only one whose sources need not add up to the mixture.
     instruments : sequence of str, default=None
         What to look for; None takes all names in y, sorted.
     transformer : STFT, default=None
@@ -111,7 +113,7 @@ class IdealMaskSeparator(SpectralEstimator):
     """
 
     _parameter_constraints = {
-        "mask": [StrOptions({"ratio"})],
+        "mask": [StrOptions({"ratio", "binary", "wiener", "phase_sensitive"})],
         "instruments": [None, list, tuple],
         "transformer": [None, STFT],
     }
@@ -127,7 +129,8 @@ class IdealMaskSeparator(SpectralEstimator):
         self.transformer = transformer
 
     def _scene_tags(self) -> dict[str, bool]:
-        return {**super()._scene_tags(), "additive": not getattr(self, "has_rest_", False)}
+        whole = self.mask != "phase_sensitive" and not getattr(self, "has_rest_", False)
+        return {**super()._scene_tags(), "additive": whole}
 
     def _fit(self, items: list, scenes: list[Scene]) -> None:
         self.has_rest_ = has_rest(items, scenes, self.instruments_)
@@ -144,9 +147,16 @@ class IdealMaskSeparator(SpectralEstimator):
         names = [*self.instruments_, *sorted(set(mixture.sources) - set(self.instruments_))]
         truth = Scene(tuple(mixture.sources), mixture.rate, tuple(mixture.sources.values()))
         spectra = item.analyse(stack_sources(truth, names, mixture.read()))
-        masks = ratio_masks(np.stack([channel_rms(spectrum) for spectrum in spectra]))
-        sources = item.invert(masks[: len(self.instruments_)])
+        sources = item.invert(self._masks(item, spectra)[: len(self.instruments_)])
         return Scene(self.instruments_, mixture.rate, sources)
+
+    def _masks(self, item: Spectrogram, spectra: np.ndarray) -> np.ndarray:
+        if self.mask == "phase_sensitive":
+            return phase_sensitive_masks(item.stft, spectra)
+        magnitudes = np.stack([channel_rms(spectrum) for spectrum in spectra])
+        if self.mask == "binary":
+            return binary_masks(magnitudes)
+        return ratio_masks(magnitudes, power=2 if self.mask == "wiener" else 1)
 
     def _get_state(self) -> tuple[dict, dict[str, np.ndarray]]:
         values, arrays = super()._get_state()
