@@ -5,6 +5,7 @@ Records are frozen, hold what they were given, and convert it when it is read: b
 """
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -189,7 +190,7 @@ def _outside(item: str, seconds: float, start: float) -> AudioError:
 
 
 def _is_finite(value: object) -> bool:
-    return isinstance(value, Real) and bool(np.isfinite(value))
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

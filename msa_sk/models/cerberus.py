@@ -52,6 +52,9 @@ class CerberusModule(nn.Module):
         Sources that have notes: the first ones.
     """
 
+    input_mean: Tensor
+    input_std: Tensor
+
     def __init__(
         self,
         n_bins: int,
@@ -94,7 +97,8 @@ class CerberusModule(nn.Module):
         frames = torch.cat([self._scaled(one[None])[0] for one in magnitudes])
         self.input_mean.copy_(frames.mean(0))
         # A bin that never changes tells nothing and must not be blown up.
-        self.input_std.copy_(frames.std(0, correction=0).clamp(min=0.1 * frames.std()))
+        least = max(0.1 * float(frames.std()), 1e-6)
+        self.input_std.copy_(frames.std(0, correction=0).clamp(min=least))
 
     def forward(self, magnitude: Tensor, lengths: Tensor) -> dict[str, Tensor]:
         """Return the heads of mixtures.
@@ -424,7 +428,7 @@ class Cerberus(NeuralEstimator):
             )
         return target
 
-    def _before_training(self, module: nn.Module, dataset: SceneDataset) -> None:
+    def _before_training(self, module: Any, dataset: SceneDataset) -> None:
         module.standardise([torch.from_numpy(x["magnitude"]) for x in some_inputs(dataset)])
 
     def _after_training(self, dataset: SceneDataset) -> None:

@@ -121,7 +121,7 @@ class NeuralEstimator(SpectralEstimator):
             verbose=0,
         )
 
-    def _before_training(self, module: torch.nn.Module, dataset: SceneDataset) -> None:
+    def _before_training(self, module: Any, dataset: SceneDataset) -> None:
         """Prepare a new network for its data; a subclass may want to."""
 
     def _after_training(self, dataset: SceneDataset) -> None:
