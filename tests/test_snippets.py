@@ -144,7 +144,8 @@ def test_two_jobs_score_as_one(data):
     separator = NMFSeparator(4, random_state=0)
     one = cross_val_score(separator, X, y, cv=2, n_jobs=1)
     two = cross_val_score(separator, X, y, cv=2, n_jobs=2)
-    np.testing.assert_array_equal(one, two)
+    # Workers have fewer threads for linear algebra, which add up in another order.
+    np.testing.assert_allclose(one, two, rtol=1e-5)
 
 
 def test_nmf_against_cerberus_in_one_table(data):
