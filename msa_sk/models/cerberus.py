@@ -9,19 +9,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import expit
 from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
 from msa_sk._sklearn import StrOptions, real, whole
 from msa_sk.exceptions import InputError, ParameterError
 from msa_sk.masking import phase_sensitive_target
-from msa_sk.neural.data import Example, LevelledSTFT, SceneDataset, collate, some_inputs
+from msa_sk.neural.data import Example, LevelledSTFT, SceneDataset, collate, some_examples
 from msa_sk.neural.estimator import NeuralEstimator
 from msa_sk.nn.bodies import BLSTM
 from msa_sk.nn.heads import EmbeddingHead, MaskHead, RollHead
 from msa_sk.nn.losses import deep_clustering_loss, frame_mask, mask_loss, roll_loss
 from msa_sk.notes import Notes
-from msa_sk.records import Mixture, Scene
+from msa_sk.records import Scene
 from msa_sk.rolls import N_PITCHES, notes_to_roll, roll_to_notes
 from msa_sk.spectral import STFT, Spectrogram, channel_rms
 
@@ -429,20 +430,18 @@ class Cerberus(NeuralEstimator):
         return target
 
     def _before_training(self, module: Any, dataset: SceneDataset) -> None:
-        module.standardise([torch.from_numpy(x["magnitude"]) for x in some_inputs(dataset)])
+        module.standardise([torch.from_numpy(x["magnitude"]) for x, _ in some_examples(dataset)])
 
     def _after_training(self, dataset: SceneDataset) -> None:
         if self.mi_weight == 0 and self.dc_weight > 0:
             self.centroids_ = self._learn_centroids(dataset)
 
-    def _learn_centroids(self, dataset: SceneDataset, n_examples: int = 64) -> np.ndarray:
+    def _learn_centroids(self, dataset: SceneDataset) -> np.ndarray:
         """Return the mean embedding of each source over some training examples."""
         n_sources = len(self.instruments_) + self.has_rest_
         total = np.zeros((n_sources, self.embedding_size))
         count = np.full((n_sources, 1), 1e-12)
-        chosen = np.linspace(0, len(dataset) - 1, min(n_examples, len(dataset))).astype(int)
-        for index in np.unique(chosen):
-            inputs, target = dataset[int(index)]
+        for inputs, target in some_examples(dataset):
             batch, _ = collate([(inputs, {})])
             embedding = self.net_.heads(batch)["embedding"][0]
             for source in range(n_sources):
@@ -459,15 +458,15 @@ class Cerberus(NeuralEstimator):
         if masks is not None:
             sources = spectrogram.invert(masks[: len(self.instruments_)])
         if "roll" in heads:
-            rolls = 1 / (1 + np.exp(-heads["roll"]))
+            rolls = expit(heads["roll"])
             notes = tuple(
-                self._decode_notes(roll, name, spectrogram.mixture)
+                self._decode_notes(roll, name)
                 for name, roll in zip(self.instruments_, rolls, strict=True)
             )
         rate = None if rolls is None else spectrogram.frame_rate
         return Scene(self.instruments_, spectrogram.mixture.rate, sources, notes, rolls, rate)
 
-    def _decode_notes(self, roll: np.ndarray, name: str, mixture: Mixture) -> Notes:
+    def _decode_notes(self, roll: np.ndarray, name: str) -> Notes:
         threshold = self.drum_threshold if name == "drums" else self.threshold
         frame_rate = self.transformer_.frame_rate
         return roll_to_notes(roll, frame_rate, threshold, self.min_note, self.max_gap)

@@ -94,10 +94,12 @@ class SceneDataset(Dataset):
         return self._levels[i]
 
 
-def some_inputs(dataset: SceneDataset, n_examples: int = 64) -> Iterator[Example]:
-    """Give the inputs of so many examples, evenly spaced; of all, if there are fewer."""
+def some_examples(
+    dataset: SceneDataset, n_examples: int = 64
+) -> Iterator[tuple[Example, Example]]:
+    """Give so many (inputs, targets), evenly spaced; all, if there are fewer."""
     for index in np.unique(np.linspace(0, len(dataset) - 1, n_examples).astype(int)):
-        yield dataset[int(index)][0]
+        yield dataset[int(index)]
 
 
 def cut(spectrogram: Spectrogram, sequence_length: int) -> list[tuple[float, float | None]]:
