@@ -7,7 +7,7 @@ have not heard it, and no song has more than a few excerpts. The songs' "pianos"
 MIDI programs, from grand piano to clavinet, some of which one song alone has, so a single split
 would say little. NMF and Cerberus learn from the same songs.
 
-Claimed and asserted, from the size small upwards:
+The bar, asserted from the size small upwards (not reached yet, so no figures stand here):
 
 - Cerberus is at least 2 dB SI-SDRi above NMF;
 - NMF's lower 95 % bound over songs is above zero.

@@ -203,8 +203,9 @@ class Cerberus(NeuralEstimator):
         Squared error as in the paper, or cross-entropy.
     threshold, drum_threshold : float, default=0.3, 0.3
         Posteriors from here on are notes; the instrument "drums" has its own. The paper
-        found 0.8 and 0.1 for its networks; these were measured for this one. Read at
-        predict, as are the next two: `set_params` needs no refit.
+        found 0.8 and 0.1 for its networks; after trainings of minutes posteriors are lower,
+        and ``benchmarks.thresholds`` measures where to cut. Read at predict, as are the next
+        two: `set_params` needs no refit.
     min_note, max_gap : float, default=0.05, 0.03
         In seconds: shorter notes are left out, gaps up to that long are closed.
     sequence_length : int, default=400
