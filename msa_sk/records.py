@@ -42,12 +42,15 @@ class Clip:
         In seconds; None reaches to the end of the file.
     gain : float, default=1.0
         The samples are multiplied by it.
+    channel : int, default=None
+        One channel of the file, counted from 0; None keeps them all.
     """
 
     path: str | os.PathLike
     start: float = 0.0
     duration: float | None = None
     gain: float = 1.0
+    channel: int | None = None
 
     def __post_init__(self):
         problem = None
@@ -59,13 +62,18 @@ class Clip:
             problem = ("duration", "seconds above 0, or None", repr(self.duration))
         elif not _is_finite(self.gain):
             problem = ("gain", "a finite factor", repr(self.gain))
+        elif self.channel is not None and not (
+            isinstance(self.channel, int) and self.channel >= 0
+        ):
+            problem = ("channel", "a channel counted from 0, or None", repr(self.channel))
         if problem:
             name, expected, got = problem
             raise AudioError(f"Clip({name}=)", expected, got, "Correct the clip.")
 
     def __repr__(self) -> str:
         end = "" if self.duration is None else f"{self.start + self.duration:.1f}"
-        return f"Clip({Path(self.path).name}; {self.start:.1f}-{end} s)"
+        channel = "" if self.channel is None else f"; channel {self.channel}"
+        return f"Clip({Path(self.path).name}; {self.start:.1f}-{end} s{channel})"
 
     @property
     def sample_rate(self) -> int:
@@ -75,6 +83,16 @@ class Clip:
     def read(self, sample_rate: int | None = None) -> np.ndarray:
         """Return the samples as float32, at the file's rate or at another one."""
         audio, _ = read_audio(self.path, self.start, self.duration, sample_rate)
+        if self.channel is not None:
+            channels = np.atleast_2d(audio)
+            if self.channel >= len(channels):
+                raise AudioError(
+                    repr(self),
+                    f"a channel below {len(channels)}, as the file has so many",
+                    str(self.channel),
+                    "Count channels from 0.",
+                )
+            audio = channels[self.channel]
         return audio if self.gain == 1 else audio * np.float32(self.gain)
 
     def n_samples(self, sample_rate: int | None = None) -> int:

@@ -186,6 +186,21 @@ def test_an_excerpt_of_a_clip_is_a_clip(files):
     np.testing.assert_array_equal(clip.read(), 0.5 * audio["piano"][12000:20000])
 
 
+def test_a_clip_may_be_one_channel(tmp_path):
+    stereo = noise(2, RATE)
+    path = write_audio(tmp_path / "stereo.wav", stereo, RATE, "FLOAT")
+    left, right = Clip(path, channel=0), Clip(path, 0.25, 0.5, gain=2.0, channel=1)
+    np.testing.assert_array_equal(left.read(), stereo[0])
+    np.testing.assert_array_equal(right.read(), 2 * stereo[1, 4000:12000])
+    np.testing.assert_array_equal(right.excerpt(0.1, 0.2).read(), right.read()[1600:4800])
+    np.testing.assert_array_equal(left.read(8000), resample(stereo[0], RATE, 8000))
+    assert repr(right) == "Clip(stereo.wav; 0.2-0.8 s; channel 1)"
+    mono = write_audio(tmp_path / "mono.wav", stereo[0], RATE, "FLOAT")
+    np.testing.assert_array_equal(Clip(mono, channel=0).read(), stereo[0])
+    with pytest.raises(AudioError, match="expected a channel below 2, as the file has"):
+        Clip(path, channel=2).read()
+
+
 @pytest.mark.parametrize(
     ("arguments", "item", "expected"),
     [
@@ -195,6 +210,7 @@ def test_an_excerpt_of_a_clip_is_a_clip(files):
         ({"path": "x.wav", "duration": 0.0}, "Clip(duration=)", "seconds above 0, or None"),
         ({"path": "x.wav", "duration": np.inf}, "Clip(duration=)", "seconds above 0, or None"),
         ({"path": "x.wav", "gain": np.nan}, "Clip(gain=)", "a finite factor"),
+        ({"path": "x.wav", "channel": -1}, "Clip(channel=)", "a channel counted from 0, or None"),
     ],
 )
 def test_a_clip_of_nothing_is_refused(arguments, item, expected):
