@@ -9,6 +9,7 @@ from msa_sk._version import __version__
 _WHERE = {
     "Cerberus": "msa_sk.models.cerberus",
     "Clip": "msa_sk.records",
+    "Hierarchy": "msa_sk.hierarchy",
     "IdealMaskSeparator": "msa_sk.models.reference",
     "Mixture": "msa_sk.records",
     "MixtureBaseline": "msa_sk.models.reference",
@@ -24,6 +25,7 @@ _WHERE = {
 __all__ = [
     "Cerberus",
     "Clip",
+    "Hierarchy",
     "IdealMaskSeparator",
     "Mixture",
     "MixtureBaseline",
@@ -38,6 +40,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from msa_sk.hierarchy import Hierarchy
     from msa_sk.models.cerberus import Cerberus
     from msa_sk.models.nmf import NMFSeparator
     from msa_sk.models.reference import IdealMaskSeparator, MixtureBaseline, attach_truth

@@ -8,7 +8,9 @@ _WHERE = {
     "SYNTHETIC_INSTRUMENTS": "msa_sk.datasets.synthetic",
     "make_scenes": "msa_sk.datasets.synthetic",
     "mix_incoherent": "msa_sk.datasets.mixing",
+    "rare_leaves": "msa_sk.datasets.levels",
     "render_scenes": "msa_sk.datasets.rendered",
+    "scenes_along": "msa_sk.datasets.levels",
 }
 
 __all__ = [*_WHERE]
