@@ -30,6 +30,7 @@ from msa_sk.exceptions import (
     NotesWarning,
     ParameterError,
 )
+from msa_sk.hierarchy import Hierarchy
 from msa_sk.midi import Part, merge_notes, read_parts, separate_overlaps
 from msa_sk.notes import Notes
 from msa_sk.records import Clip, Mixture, Scene
@@ -57,6 +58,7 @@ class _Plan:
 
     soundfont: "_SoundFont"
     instruments: tuple[str, ...]
+    hierarchy: Hierarchy | None
     n_required: int
     min_notes: int
     doubles: str
@@ -84,7 +86,7 @@ class _Song:
 def render_scenes(
     midi_files: Sequence[str | os.PathLike],
     soundfont: str | os.PathLike,
-    instruments: Sequence[str] = ("piano", "guitar"),
+    instruments: Sequence[str] | Hierarchy = ("piano", "guitar"),
     *,
     cache_dir: str | os.PathLike,
     sample_rate: int = 16000,
@@ -97,11 +99,11 @@ def render_scenes(
 ) -> tuple[list[Mixture], list[Scene]]:
     """Render whole songs, one mixture and scene each, to stems on disk.
 
-    A stem holds all tracks of an instrument, each with its own program, as General MIDI sorts
-    them (`msa_sk.midi.FAMILIES` and `INSTRUMENTS`; channel 10 is ``"drums"``), in mono, with
-    velocities, volume, expression, pan, pitch bend and pedals as the file has them. Banks,
-    reverb and chorus are left out. The notes are those of the file, at the times rendered;
-    they end with their keys, also where a pedal lets them sound on.
+    A stem holds all tracks of an instrument, each with its own program, as a hierarchy sorts
+    them or General MIDI does (`msa_sk.midi.FAMILIES` and `INSTRUMENTS`; channel 10 is
+    ``"drums"``), in mono, with velocities, volume, expression, pan, pitch bend and pedals as
+    the file has them. Banks, reverb and chorus are left out. The notes are those of the file,
+    at the times rendered; they end with their keys, also where a pedal lets them sound on.
 
     Parameters
     ----------
@@ -109,8 +111,9 @@ def render_scenes(
         One song each.
     soundfont : path-like
         A General MIDI SoundFont (.sf2 or .sf3).
-    instruments : sequence of str, default=("piano", "guitar")
-        The instruments of the scenes; the rest of a song is left out.
+    instruments : sequence of str or Hierarchy, default=("piano", "guitar")
+        The instruments of the scenes; the rest of a song is left out. Of a hierarchy they are
+        the leaves that have programs; few songs hold them all, so ask for ``require="any"``.
     cache_dir : path-like
         Stems are kept here as float32 WAV, named by song, instrument and a hash of all that
         went into them. What is there already is not rendered again, so an interrupted run
@@ -179,6 +182,7 @@ def render_scenes(
     plan = _Plan(
         _SoundFont(soundfont),
         names,
+        instruments if isinstance(instruments, Hierarchy) else None,
         n_required,
         min_notes,
         doubles,
@@ -247,7 +251,7 @@ def _check_files(midi_files: Any) -> list[Path]:
 
 
 def _check_options(
-    instruments: Sequence[str], require: str, doubles: str, on_error: str
+    instruments: Sequence[str] | Hierarchy, require: str, doubles: str, on_error: str
 ) -> tuple[str, ...]:
     for name, value, allowed in (
         ("require", require, ("all", "any")),
@@ -256,7 +260,15 @@ def _check_options(
     ):
         if value not in allowed:
             raise ParameterError(name, f"one of {allowed}", repr(value), "Choose one of them.")
-    check_known(instruments)
+    if isinstance(instruments, Hierarchy):
+        instruments = [leaf for leaf, programs in instruments.programs.items() if programs]
+        for leaf in instruments:
+            if Path(leaf).name != leaf:
+                raise InstrumentError(
+                    "hierarchy", "leaves that can name a file", repr(leaf), "Rename it."
+                )
+    else:
+        check_known(instruments)
     if not instruments or len(set(instruments)) < len(instruments):
         raise InstrumentError(
             "instruments",
@@ -358,7 +370,7 @@ def _cast(parts: Sequence[Part], plan: _Plan) -> dict[str, list[list[Part]]]:
     """Return, for every instrument that plays, its players, each with what he plays."""
     cast: dict[str, dict[Any, list[Part]]] = {name: {} for name in plan.instruments}
     for part in parts:
-        instrument = next((name for name in plan.instruments if part.plays(name)), None)
+        instrument = _instrument_of(part, plan)
         if instrument is not None:
             player = (part.track, part.channel) if plan.doubles == "split" else None
             cast[instrument].setdefault(player, []).append(part)
@@ -367,6 +379,12 @@ def _cast(parts: Sequence[Part], plan: _Plan) -> dict[str, list[list[Part]]]:
         for name, players in cast.items()
     }
     return {name: players for name, players in enough.items() if players}
+
+
+def _instrument_of(part: Part, plan: _Plan) -> str | None:
+    if plan.hierarchy is not None:
+        return plan.hierarchy.leaf_of("drums" if part.channel == DRUM_CHANNEL else part.program)
+    return next((name for name in plan.instruments if part.plays(name)), None)
 
 
 def _n_notes(parts: Sequence[Part]) -> int:
