@@ -63,9 +63,9 @@ class Hierarchy:
     ----------
     paths : sequence of sequences of str
         The nodes from each leaf to the top, the leaf first.
-    programs : dict of str to programs, default={}
+    programs : dict of str to programs
         What plays each leaf: General MIDI programs from 0 to 127, or ``"drums"`` for the drum
-        channel; one or several. A leaf without any can be played by recordings only.
+        channel; one or several. A leaf that is not in it can be played by recordings only.
 
     Raises
     ------
@@ -85,7 +85,7 @@ class Hierarchy:
     >>> tree.path("organ")
     ('organ', 'keys')
     >>> Hierarchy.slakh()
-    Hierarchy(levels of 18, 7 and 4 nodes)
+    Hierarchy(nodes by level: 18, 7, 4)
     """
 
     paths: tuple[tuple[str, ...], ...]
@@ -234,7 +234,11 @@ class Hierarchy:
         leaves : sequence of str
             As `msa_sk.datasets.rare_leaves` lists them. What they play has then no place.
         """
-        for leaf in [leaves] if isinstance(leaves, str) else leaves:
+        if isinstance(leaves, str):
+            raise InstrumentError(
+                "without(leaves)", "a sequence of leaves", repr(leaves), f"Pass [{leaves!r}]."
+            )
+        for leaf in leaves:
             if leaf not in self.leaves:
                 raise unknown_name("without(leaves)", leaf, self.leaves)
         paths = tuple(path for path in self.paths if path[0] not in leaves)
@@ -276,9 +280,7 @@ class Hierarchy:
         return np.stack([sum(family[name] for name in own if name in family) for own in members])
 
     def __repr__(self) -> str:
-        *most, last = [str(len(nodes)) for nodes in self.levels.values()]
-        counts = f"{', '.join(most)} and {last}" if most else last
-        return f"Hierarchy({'levels' if most else 'one level'} of {counts} nodes)"
+        return f"Hierarchy(nodes by level: {', '.join(str(len(n)) for n in self.levels.values())})"
 
     def __str__(self) -> str:
         return "\n".join(_lines(self.to_dict()))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from msa_sk import Clip, Mixture, Notes, Scene
-from msa_sk.audio import write_audio
+from msa_sk import Clip, Hierarchy, Mixture, Notes, Scene
+from msa_sk.audio import rms, write_audio
 from msa_sk.datasets import Excerpts
 from msa_sk.exceptions import InputError, InstrumentError, MsaWarning, ParameterError
 
@@ -166,10 +166,135 @@ def test_presets_are_the_papers():
     chapter3 = Excerpts.from_preset("chapter3", max_per_song=7)
     assert (chapter3.duration, chapter3.min_notes, chapter3.min_velocity) == (5.0, 10, 30)
     assert (chapter3.min_instruments, chapter3.max_per_song) == (None, 7)
+    chapter2 = Excerpts.from_preset("chapter2")
+    assert (chapter2.duration, chapter2.hop, chapter2.min_level_db) == (10.0, 2.5, -30.0)
+    assert (chapter2.min_notes, chapter2.min_instruments) == (0, 1)
+    assert chapter2.hierarchy == Hierarchy.slakh()
     chapter4 = Excerpts.from_preset("chapter4")
     assert (chapter4.hop, chapter4.min_notes, chapter4.min_instruments) == (2.5, 5, 2)
-    with pytest.raises(ParameterError, match="expected one of .'chapter3', 'chapter4'."):
+    with pytest.raises(
+        ParameterError, match="expected one of .'chapter2', 'chapter3', 'chapter4'."
+    ):
         Excerpts.from_preset("chapter9")
+
+
+# ---------------------------------------------------------------------------- chapter 2
+
+TREE = Hierarchy.from_dict(
+    {
+        "soft": {"keys": {"piano": 0, "organ": 16}, "plucked": {"guitar": 24}},
+        "low": {"bass": {"upright": 32}},
+    }
+)
+
+
+def leveled(duration=10.0, group=None, **levels_db):
+    """Return a song without notes; each source is a constant at a level, or one per second."""
+    n = round(duration * RATE)
+    rows = [
+        np.repeat(10 ** (np.broadcast_to(db, round(duration)) / 20), RATE)[:n]
+        for db in levels_db.values()
+    ]
+    sources = np.stack(rows).astype(np.float32)
+    mixture = Mixture(sources.sum(axis=0), RATE, group=group)
+    return mixture, Scene(tuple(levels_db), RATE, sources)
+
+
+@pytest.mark.parametrize(("level", "n"), [(-29.9, 1), (-30.1, 0)])
+def test_a_source_plays_where_its_rms_is_above_the_level(level, n):
+    rule = Excerpts(5.0, None, min_notes=0, min_level_db=-30.0)
+    song = leveled(5.0, piano=level, guitar=-20.0)
+    if n:
+        assert len(apply(rule, song)[0]) == n
+    else:
+        with pytest.warns(MsaWarning, match="has 0 onsets and more than -30 dB of"):
+            assert apply(rule, song) == ([], [])
+
+
+def test_the_level_is_that_of_the_stretch_in_all_channels():
+    _, scene = leveled(10.0, piano=[-10.0] + [-200.0] * 9)  # -10 dB for a tenth: -20 dB
+    stereo = np.stack([scene.sources, np.zeros_like(scene.sources)], axis=1)  # -23 dB
+    for level, found in ((-23.1, 1), (-22.9, 0)):
+        rule = Excerpts(10.0, min_notes=0, min_level_db=level)
+        song = Mixture(stereo[0], RATE), Scene(("piano",), RATE, stereo)
+        if found:
+            assert len(apply(rule, song)[0]) == 1
+        else:
+            with pytest.warns(MsaWarning):
+                assert apply(rule, song)[0] == []
+
+
+def test_a_leaf_needs_a_sibling_or_a_cousin_but_no_stranger():
+    rule = Excerpts.from_preset("chapter2", hierarchy=TREE, instruments=["piano"])
+    loud, quiet = -20.0, -35.0
+    X, y = apply(
+        rule,
+        leveled(group="sibling", piano=loud, organ=loud, upright=quiet),
+        leveled(group="cousin", piano=loud, organ=quiet, guitar=loud),
+        leveled(group="stranger", piano=loud, upright=loud),
+        leveled(group="only quiet relatives", piano=loud, organ=-31.0, guitar=-31.0),
+        leveled(group="quiet itself", piano=quiet, organ=loud),
+    )
+    assert [mixture.group for mixture in X] == ["sibling", "cousin"]
+    # The mixture is whole, and so is the scene: quiet leaves are part of the submixes.
+    assert y[0].instruments == ("piano", "organ", "upright")
+    assert np.allclose(X[0].read(), 0.1 + 0.1 + 10 ** (-35 / 20))
+
+
+def test_both_are_salient_in_the_same_stretch():
+    piano = [-20.0] * 10 + [-90.0] * 10
+    organ = [-90.0] * 10 + [-20.0] * 10
+    tree = {"hierarchy": TREE, "instruments": ["piano"], "duration": 5.0, "hop": 2.5}
+    song = leveled(20.0, piano=piano, organ=organ)
+    _, y = apply(Excerpts.from_preset("chapter2", **tree), song)
+    assert [one.sources.shape for one in y] == [(2, 5 * RATE)]
+    first, second = np.split(y[0].sources, 2, axis=1)  # from 7.5 s on, where one takes over
+    assert np.allclose([rms(first[0]), rms(second[1])], 0.1)
+    assert np.allclose([rms(first[1]), rms(second[0])], 0, atol=1e-3)
+
+
+def test_any_leaf_will_do_where_none_is_asked_for():
+    rule = Excerpts.from_preset("chapter2", hierarchy=TREE)
+    X, _ = apply(
+        rule,
+        leveled(group="organ", piano=-40.0, organ=-20.0, guitar=-20.0),
+        leveled(group="low", upright=-20.0),
+        leveled(group="with another", organ=-20.0, guitar=-20.0, kazoo=-20.0),
+    )
+    assert [mixture.group for mixture in X] == ["organ", "with another"]
+
+
+def test_levels_of_files_are_read_and_the_excerpts_are_clips(tmp_path):
+    levels = {"piano": -20.0, "organ": -20.0}
+    paths = [
+        write_audio(tmp_path / f"{name}.wav", np.full(13 * RATE, 10 ** (level / 20)), RATE)
+        for name, level in levels.items()
+    ]
+    stems = tuple(Clip(path) for path in paths)
+    song = Mixture(stems, RATE, group="song"), Scene(tuple(levels), RATE, stems)
+    rule = Excerpts.from_preset("chapter2", hierarchy=TREE)
+    X, y = apply(rule, song)
+    assert [[clip.start for clip in mixture.audio] for mixture in X] == [[0.0, 0.0], [2.5, 2.5]]
+    assert y[1].sources[0][0].duration == 10.0
+
+
+def test_solo_excerpts_of_leaves_are_examples_of_their_sound():
+    rule = Excerpts.from_preset("chapter2", hierarchy=TREE, solo=True)
+    _, y = apply(rule, leveled(piano=-20.0, guitar=-20.0, organ=-40.0, upright=-10.0))
+    assert [scene.instruments for scene in y] == [("piano",), ("guitar",)]
+
+
+def test_what_is_no_leaf_is_refused_if_asked_for():
+    rule = Excerpts.from_preset("chapter2", hierarchy=TREE)
+    song = leveled(piano=-20.0, organs=-20.0)
+    with pytest.raises(InstrumentError, match="Did you mean 'organ'"):
+        apply(rule.set_params(instruments=["organs"]), song)
+    with pytest.raises(InstrumentError, match="Did you mean 'guitar'"):
+        apply(rule.set_params(instruments=None), leveled(guitars=-20.0))
+    with pytest.raises(InputError, match="a scene with sources"):
+        apply(rule, (song[0], Scene(("piano",), RATE)))
+    with pytest.raises(ParameterError, match="hierarchy"):
+        apply(rule.set_params(hierarchy={"keys": None}), song)
 
 
 def test_it_is_cloned_and_shown_like_any_other():

@@ -4,6 +4,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from numbers import Integral, Real
 from typing import Any
 
@@ -18,14 +19,25 @@ from msa_sk._validation import (
     check_parameters,
     check_scenes,
 )
+from msa_sk.audio import fit_length, rms
 from msa_sk.datasets.mixing import mix_of
 from msa_sk.exceptions import InputError, MsaWarning, ParameterError
+from msa_sk.hierarchy import Hierarchy
 from msa_sk.notes import Notes
-from msa_sk.records import Mixture, Scene
+from msa_sk.records import Mixture, Scene, unknown_name
 
-#: The rules of the dissertation's chapters 3 and 4 (sections 3.3.4 and 4.3.4), except that
+#: The rules of the dissertation's chapters 2 to 4 (sections 2.4.1, 3.3.4 and 4.3.4), except that
 #: chapter 3 draws stretches at any time and these lie on a grid.
 PRESETS: dict[str, dict[str, Any]] = {
+    "chapter2": {
+        "duration": 10.0,
+        "hop": 2.5,
+        "min_notes": 0,
+        "min_velocity": 0,
+        "min_level_db": -30.0,
+        "hierarchy": Hierarchy.slakh(),
+        "min_instruments": 1,
+    },
     "chapter3": {"duration": 5.0, "hop": 2.5, "min_notes": 10, "min_velocity": 30},
     "chapter4": {
         "duration": 5.0,
@@ -40,9 +52,11 @@ PRESETS: dict[str, dict[str, Any]] = {
 class Excerpts(BaseEstimator):
     """Cut scenes into stretches in which the wanted instruments really play.
 
-    An instrument plays in a stretch if it begins enough notes there that are loud enough.
-    Nothing is read and nothing is copied that lies in files. It is no transformer of
-    scikit-learn, because it changes ``X`` and ``y`` together: apply it before ``fit``.
+    An instrument plays in a stretch if it begins enough notes there that are loud enough, if
+    its sound there is loud enough, and in a hierarchy if others of its family play as well.
+    Nothing is copied that lies in files, and nothing is read unless `min_level_db` asks for
+    it. It is no transformer of scikit-learn, because it changes ``X`` and ``y`` together:
+    apply it before ``fit``.
 
     Parameters
     ----------
@@ -51,12 +65,22 @@ class Excerpts(BaseEstimator):
     hop : float, default=2.5
         From the beginning of one excerpt to the next, in seconds; None takes `duration`.
     min_notes : int, default=10
-        So many onsets must lie within an excerpt for an instrument to play in it.
+        So many onsets must lie within an excerpt for an instrument to play in it. With 0,
+        scenes need no notes.
     min_velocity : int, default=30
         Only notes with a velocity above it count, and only they stay in the scenes' notes.
+    min_level_db : float, default=None
+        For an instrument to play, the RMS of its source in the excerpt must be above it, in dB
+        relative to full scale. None asks for no level.
+    hierarchy : Hierarchy, default=None
+        The instruments are its leaves, and one plays only where one of its siblings or
+        cousins (another leaf under the same top node) has the notes and the level too, so
+        that not all levels of its path are the same. Scenes and mixtures then stay whole, for
+        `msa_sk.datasets.scenes_along` to make submixes of.
     instruments : sequence of str, default=None
-        The wanted ones; None takes the sorted union of the names in `y`. A scene that has
-        others besides is cut down to these, and its mixture made anew as their sum.
+        The wanted ones; None takes the sorted union of the names in `y`, in a hierarchy of
+        those that are leaves. Without a hierarchy, a scene that has others besides is cut
+        down to these, and its mixture made anew as their sum.
     min_instruments : int, default=None
         So many of the wanted instruments must play; None means all of them. Those that do
         not play stay in the scene, as far as the song has them.
@@ -83,6 +107,8 @@ class Excerpts(BaseEstimator):
         "hop": [Interval(Real, 0, None, closed="neither"), None],
         "min_notes": [Interval(Integral, 0, None, closed="left")],
         "min_velocity": [Interval(Integral, 0, 127, closed="both")],
+        "min_level_db": [Interval(Real, None, None, closed="neither"), None],
+        "hierarchy": [Hierarchy, None],
         "instruments": ["array-like", None],
         "min_instruments": [Interval(Integral, 1, None, closed="left"), None],
         "solo": ["boolean"],
@@ -97,6 +123,8 @@ class Excerpts(BaseEstimator):
         *,
         min_notes: int = 10,
         min_velocity: int = 30,
+        min_level_db: float | None = None,
+        hierarchy: Hierarchy | None = None,
         instruments: Sequence[str] | None = None,
         min_instruments: int | None = None,
         solo: bool = False,
@@ -107,6 +135,8 @@ class Excerpts(BaseEstimator):
         self.hop = hop
         self.min_notes = min_notes
         self.min_velocity = min_velocity
+        self.min_level_db = min_level_db
+        self.hierarchy = hierarchy
         self.instruments = instruments
         self.min_instruments = min_instruments
         self.solo = solo
@@ -119,9 +149,11 @@ class Excerpts(BaseEstimator):
 
         Parameters
         ----------
-        name : {"chapter3", "chapter4"}
-            Of the dissertation: all wanted instruments with 10 onsets in 5 s; at least two of
-            them with 5 onsets (there, songs are rendered with ``doubles="split"``).
+        name : {"chapter2", "chapter3", "chapter4"}
+            Of the dissertation: 10 s in which one of the wanted leaves, and a sibling or cousin
+            of it, are above -30 dB (``instruments=[leaf]`` for one path); all wanted
+            instruments with 10 onsets in 5 s; at least two of them with 5 onsets (there, songs
+            are rendered with ``doubles="split"``).
         **changes
             Parameters that shall differ.
         """
@@ -138,7 +170,7 @@ class Excerpts(BaseEstimator):
         ----------
         X : list of Mixture
         y : list of Scene
-            With notes.
+            With notes, if `min_notes` is above 0; with sources, if `min_level_db` is set.
 
         Returns
         -------
@@ -151,7 +183,10 @@ class Excerpts(BaseEstimator):
         ParameterError
             If a parameter is out of range.
         InputError
-            If a scene has no notes, or none of the sources that have to be mixed anew.
+            If a scene lacks the notes that are counted, or the sources that are measured or
+            mixed anew.
+        InstrumentError
+            If a wanted instrument is in no scene, or is no leaf.
 
         Warns
         -----
@@ -161,18 +196,23 @@ class Excerpts(BaseEstimator):
         check_parameters(self)
         mixtures = check_mixtures(X)
         scenes = check_scenes(y, mixtures)
-        names = check_instruments(self.instruments, scenes)
+        names = self._wanted(scenes)
+        needed = ["notes"] * (self.min_notes > 0) + ["sources"] * (self.min_level_db is not None)
         songs = []
         for i, (mixture, scene) in enumerate(zip(mixtures, scenes, strict=True)):
-            if scene.notes is None:
-                raise InputError(f"y[{i}]", "a scene with notes", "None", "Leave it out.")
+            for field in needed:
+                if getattr(scene, field) is None:
+                    raise InputError(f"y[{i}]", f"a scene with {field}", "None", "Leave it out.")
             group = i if mixture.group is None else mixture.group
             songs.append((replace(mixture, group=group), self._without_quiet_notes(scene)))
         found = [cut for mixture, scene in songs for cut in self._find(mixture, scene, names)]
         found = self._thin_out(found)
         if not found:
+            rule = f"{self.min_notes} onsets"
+            if self.min_level_db is not None:
+                rule += f" and more than {self.min_level_db:g} dB"
             warnings.warn(
-                f"No stretch of {self.duration:g} s has {self.min_notes} onsets of {names}.",
+                f"No stretch of {self.duration:g} s has {rule} of {names}.",
                 MsaWarning,
                 stacklevel=2,
             )
@@ -182,7 +222,19 @@ class Excerpts(BaseEstimator):
         ]
         return [mixture for mixture, _ in cuts], [scene for _, scene in cuts]
 
+    def _wanted(self, scenes: Sequence[Scene]) -> tuple[str, ...]:
+        names = check_instruments(self.instruments, scenes)
+        if self.hierarchy is None:
+            return names
+        leaves = tuple(name for name in names if name in self.hierarchy.leaves)
+        others = [name for name in names if name not in leaves]
+        if others and (self.instruments is not None or not leaves):
+            raise unknown_name("instruments", others[0], self.hierarchy.leaves)
+        return leaves
+
     def _without_quiet_notes(self, scene: Scene) -> Scene:
+        if scene.notes is None:
+            return scene
         notes = [scene.notes_of(name) for name in scene.instruments]
         notes = [one.select(one.velocity > self.min_velocity) for one in notes]
         return replace(scene, notes=tuple(notes))
@@ -195,17 +247,31 @@ class Excerpts(BaseEstimator):
         n_starts = int(np.floor((mixture.duration - self.duration) / hop + 1e-9)) + 1
         starts = np.arange(n_starts) * hop
         present = [name for name in scene.instruments if name in names]
-        plays = {
-            name: _count_onsets(scene.notes_of(name), starts, self.duration) >= self.min_notes
-            for name in present
-        }
+        sounds = cache(lambda name: self._sounds(scene, name, starts))
+        plays = {name: sounds(name) for name in present}
+        if self.hierarchy is not None:
+            for name, own in plays.items():
+                relatives = set(self.hierarchy.relatives(name)).intersection(scene.instruments)
+                plays[name] = own & np.any([sounds(one) for one in relatives], axis=0)
         if self.solo:
             alone = {name: _only(mixture, scene, [name]) for name in present}
             return [(*alone[name], t) for name in present for t in starts[plays[name]].tolist()]
         n_wanted = len(names) if self.min_instruments is None else self.min_instruments
         n_playing = sum(plays.values(), start=np.zeros(len(starts), int))
-        mixture, scene = _only(mixture, scene, present)
+        if self.hierarchy is None:
+            mixture, scene = _only(mixture, scene, present)
         return [(mixture, scene, t) for t in starts[n_playing >= n_wanted].tolist()]
+
+    def _sounds(self, scene: Scene, name: str, starts: np.ndarray) -> np.ndarray:
+        """Tell for each stretch whether an instrument has enough notes and level in it."""
+        enough = np.full(len(starts), True)
+        if self.min_notes > 0:
+            onsets = _count_onsets(scene.notes_of(name), starts, self.duration)
+            enough &= onsets >= self.min_notes
+        if self.min_level_db is not None:
+            levels = _measure_levels(scene, name, starts, self.duration)
+            enough &= levels > self.min_level_db
+        return enough
 
     def _thin_out(
         self, found: list[tuple[Mixture, Scene, float]]
@@ -230,6 +296,15 @@ def _count_onsets(notes: Notes, starts: np.ndarray, duration: float) -> np.ndarr
     return np.searchsorted(notes.onset, starts + duration) - np.searchsorted(notes.onset, starts)
 
 
+def _measure_levels(scene: Scene, name: str, starts: np.ndarray, duration: float) -> np.ndarray:
+    """Return the RMS of a source in each stretch, in dB relative to full scale."""
+    audio, length = scene.source(name), round(duration * scene.sample_rate)
+    firsts = np.round(starts * scene.sample_rate).astype(int)
+    audio = fit_length(audio, max(firsts, default=0) + length)
+    with np.errstate(divide="ignore"):  # silence has -inf dB
+        return 20 * np.log10([rms(audio[..., first : first + length]) for first in firsts])
+
+
 def _only(mixture: Mixture, scene: Scene, names: Sequence[str]) -> tuple[Mixture, Scene]:
     """Return a scene of some of its instruments, and the mixture that these make."""
     if list(scene.instruments) == list(names):
@@ -244,7 +319,7 @@ def _only(mixture: Mixture, scene: Scene, names: Sequence[str]) -> tuple[Mixture
         scene,
         instruments=tuple(names),
         sources=scene.sources[places] if as_array else tuple(scene.sources[i] for i in places),
-        notes=tuple(scene.notes_of(name) for name in names),
+        notes=None if scene.notes is None else tuple(scene.notes_of(name) for name in names),
         rolls=None,
     )
     hints = {
