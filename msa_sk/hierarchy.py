@@ -304,7 +304,7 @@ class Hierarchy:
             size = (2.2 * n_levels + 1.2, 0.32 * n_leaves + 0.6)
             ax = Figure(figsize=size, layout="constrained").subplots()
         row = {leaf: i for i, leaf in enumerate(self.leaves)}
-        place = {None: (0.0, (n_leaves - 1) / 2)}
+        place: dict[str | None, tuple[float, float]] = {None: (0.0, (n_leaves - 1) / 2)}
         for k, nodes in enumerate(reversed(self.levels.values())):
             for node in nodes:
                 own = self.leaves_of(node)

@@ -5,10 +5,9 @@ import pytest
 
 from msa_sk import Clip, Hierarchy, Mixture, Notes, Scene
 from msa_sk.audio import write_audio
-from msa_sk.datasets import make_scenes, rare_leaves, render_scenes, scenes_along
-from msa_sk.exceptions import InputError, InstrumentError, MsaWarning, ParameterError
+from msa_sk.datasets import make_scenes, rare_leaves, scenes_along
+from msa_sk.exceptions import InputError, InstrumentError, ParameterError
 from msa_sk.masking import ratio_masks
-from msa_sk.midi import write_midi
 from msa_sk.spectral import istft, stft
 
 RATE = 8000
@@ -172,42 +171,3 @@ def test_rare_leaves_are_listed_by_songs(rng):
     # Mixtures without a group are songs of their own.
     alone = [Mixture(mixture.audio, RATE) for mixture, _ in pairs]
     assert rare_leaves(TREE, alone, y, 3) == ("guitar", "strings", "bass")
-
-
-# --------------------------------------------------------------------------- rendering
-
-
-def test_the_leaves_of_a_tree_are_rendered_from_midi(tmp_path, data_dir):
-    pytest.importorskip("fluidsynth")
-    soundfont = data_dir / "soundfonts" / "sf_GMbank.sf2"
-    path = tmp_path / "song.mid"
-    names = ["acoustic_guitar", "electric_guitar", "piano", "drums", "timpani", "orchestra_hit"]
-    write_midi(path, {name: note(50 + i) for i, name in enumerate(names)})
-    tree = Hierarchy.slakh()
-    X, y = render_scenes([path], soundfont, tree, require="any", cache_dir=tmp_path / "stems")
-    # In the order of the tree; both guitars are clean, and an orchestra hit has no leaf.
-    assert y[0].instruments == ("clean_guitars", "pianos", "drums", "chromatic_percussion")
-    assert y[0].notes_of("clean_guitars").pitch.tolist() == [50, 51]
-    assert len(X[0].audio) == 4  # one stem per leaf
-    _, (levels,) = scenes_along(tree, "clean_guitars", X, y)
-    guitars, pianos = y[0].source("clean_guitars"), y[0].source("pianos")
-    assert energy_db(guitars) > -40
-    assert np.array_equal(levels.source("level_2"), guitars)
-    assert np.array_equal(levels.source("level_3"), guitars + pianos)
-    before = {stem: stem.stat().st_mtime_ns for stem in (tmp_path / "stems").iterdir()}
-    render_scenes([path], soundfont, tree, require="any", cache_dir=tmp_path / "stems")
-    assert {s: s.stat().st_mtime_ns for s in (tmp_path / "stems").iterdir()} == before
-
-
-def test_trees_that_cannot_be_rendered_are_refused(tmp_path, data_dir):
-    soundfont = data_dir / "soundfonts" / "sf_GMbank.sf2"
-    path = write_midi(tmp_path / "song.mid", {"piano": note(60)})
-    with pytest.raises(InstrumentError, match="leaves that can name a file, got 'a/b'"):
-        render_scenes([path], soundfont, Hierarchy([["a/b"]], {"a/b": 0}), cache_dir=tmp_path)
-    with pytest.raises(InstrumentError, match="at least one name"):
-        render_scenes([path], soundfont, Hierarchy([["piano"]]), cache_dir=tmp_path)
-    with (
-        pytest.warns(MsaWarning, match="1 do not hold all of bowed_strings"),
-        pytest.raises(InputError, match="require='any'"),
-    ):
-        render_scenes([path], soundfont, Hierarchy.slakh(), cache_dir=tmp_path)

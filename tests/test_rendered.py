@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msa_sk import Notes
+from msa_sk import Hierarchy, Notes
 from msa_sk.audio import rms
-from msa_sk.datasets import render_scenes, rendered
+from msa_sk.datasets import render_scenes, rendered, scenes_along
 from msa_sk.exceptions import (
     InputError,
     InstrumentError,
@@ -181,6 +181,48 @@ def test_velocity_volume_and_bend_are_heard(tmp_path, soundfont):
     files = songs(tmp_path, soft={"piano": Notes([0], [1], [69], [40])})
     _, y = render_scenes(files, soundfont, ["piano"], cache_dir=tmp_path)
     assert rms(y[0].source("piano")[:RATE]) < 0.5 * rms(plain)
+
+
+TREE = Hierarchy.from_dict(
+    {
+        "tuned": {"hammered_or_plucked": [0, 24], "blown": 73, "low": 33},
+        "other": {"drums": "drums", "recorded": None},
+    }
+)
+
+
+def test_the_leaves_of_a_hierarchy_are_rendered_one_stem_each(tmp_path, soundfont):
+    names = ("guitar", "bass", "piano", "strings", "drums")
+    files = songs(tmp_path, song={n: Notes([0], [1], [60 + i]) for i, n in enumerate(names)})
+    folder = tmp_path / "stems"
+    X, y = render_scenes(files, soundfont, TREE, require="any", cache_dir=folder)
+    # In the order of the tree; nobody blows, and the strings have no leaf.
+    assert y[0].instruments == ("hammered_or_plucked", "low", "drums")
+    assert [notes.pitch.tolist() for notes in y[0].notes] == [[60, 62], [61], [64]]
+    assert len(X[0].audio) == len(list(folder.iterdir())) == 3
+    _, alone = render_scenes(files, soundfont, ["piano", "guitar"], cache_dir=folder)
+    both = alone[0].source("piano") + alone[0].source("guitar")
+    assert np.allclose(y[0].source("hammered_or_plucked"), both, atol=1e-4)
+    before = {stem: stem.stat().st_mtime_ns for stem in folder.iterdir()}
+    render_scenes(files, soundfont, TREE, require="any", cache_dir=folder)
+    assert {stem: stem.stat().st_mtime_ns for stem in folder.iterdir()} == before
+    _, (levels,) = scenes_along(TREE, "low", X, y)
+    assert np.array_equal(
+        levels.source("level_2"), y[0].source("hammered_or_plucked") + y[0].source("low")
+    )
+
+
+def test_hierarchies_that_cannot_be_rendered_are_refused(tmp_path, soundfont):
+    files = songs(tmp_path, song={"piano": LINE})
+    with pytest.raises(InstrumentError, match="leaves that can name a file, got 'a/b'"):
+        render_scenes(files, soundfont, Hierarchy([["a/b"]], {"a/b": 0}), cache_dir=tmp_path)
+    with pytest.raises(InstrumentError, match="at least one name"):
+        render_scenes(files, soundfont, Hierarchy([["piano"]]), cache_dir=tmp_path)
+    with (
+        pytest.warns(MsaWarning, match="1 do not hold all of hammered_or_plucked, blown, low"),
+        pytest.raises(InputError, match="require='any'"),
+    ):
+        render_scenes(files, soundfont, TREE, cache_dir=tmp_path)
 
 
 def test_drums_and_other_rates(tmp_path, soundfont):

@@ -132,7 +132,9 @@ def _along(hierarchy: Hierarchy, leaf: str, scene: Scene) -> Scene:
     if None in files.values():
         sources = hierarchy.sum_along(leaf, {name: scene.source(name) for name in members[-1]})
     else:
-        sources = tuple(tuple(clip for name in own for clip in files[name]) for own in members)
+        sources = tuple(
+            tuple(clip for name in own for clip in files[name] or ()) for own in members
+        )
     notes = None
     if scene.notes is not None:
         notes = tuple(merge_notes([scene.notes_of(name) for name in own]) for own in members)
