@@ -5,7 +5,14 @@ import importlib
 # Imported when first asked for: rendering and reading need libraries that composing does not.
 _WHERE = {
     "Excerpts": "msa_sk.datasets.excerpts",
+    "Folder": "msa_sk.datasets.folder",
+    "GuitarSet": "msa_sk.datasets.guitarset",
+    "MAESTRO": "msa_sk.datasets.maestro",
+    "MAPS": "msa_sk.datasets.maps",
+    "MIR1K": "msa_sk.datasets.mir1k",
+    "MUSDB18": "msa_sk.datasets.musdb",
     "SYNTHETIC_INSTRUMENTS": "msa_sk.datasets.synthetic",
+    "Slakh": "msa_sk.datasets.slakh",
     "make_scenes": "msa_sk.datasets.synthetic",
     "mix_incoherent": "msa_sk.datasets.mixing",
     "rare_leaves": "msa_sk.datasets.levels",
