@@ -1,5 +1,6 @@
 """Writing files so that a file at its final name is complete."""
 
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Give a temporary path beside `path`; move it there once the block has succeeded."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f".tmp-{secrets.token_hex(8)}{target.suffix}"
+    temporary = target.parent / f"{_beginning(target)}{secrets.token_hex(8)}{target.suffix}"
     try:
         yield temporary
         with open(temporary, "rb+") as written:
@@ -20,3 +21,15 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_stale(path: str | os.PathLike) -> None:
+    """Remove what killed writers of `path` left beside it; only its one writer may call this."""
+    target = Path(path)
+    for left in target.parent.glob(f"{_beginning(target)}*"):
+        left.unlink(missing_ok=True)
+
+
+def _beginning(target: Path) -> str:
+    """Return how temporaries of this file begin; names may be as long as names can be."""
+    return f".tmp-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]}-"

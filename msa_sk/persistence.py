@@ -8,6 +8,8 @@ that this package, or a call of `register`, names.
 import hashlib
 import json
 import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,8 @@ _registered: dict[str, type] = {"Pipeline": Pipeline}
 def register(cls: type) -> type:
     """Let `load` make estimators of this class; usable as a decorator.
 
-    The class must have ``_get_state`` and ``_set_state`` as `SceneEstimator` does.
+    The class must have ``_get_state`` and ``_set_state`` as `SceneEstimator` does, and may list
+    in ``_not_saved`` parameters that files leave out.
     """
     _registered[cls.__name__] = cls
     return cls
@@ -43,15 +46,9 @@ def save(estimator: BaseEstimator, path: str | os.PathLike) -> Path:
     ParameterError
         If a parameter is nothing that JSON can hold, or a class is not registered.
     """
-    from safetensors.numpy import save as save_tensors
-
     arrays: dict[str, np.ndarray] = {}
     document = {"version": msa_sk.__version__, "estimator": _describe(estimator, "", arrays)}
-    text = json.dumps(document, allow_nan=True)
-    body = text.encode() + b"\n" + save_tensors(arrays)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(f"msa_sk {FORMAT} {_fingerprint(FORMAT, body)}\n".encode() + body)
-    return Path(path)
+    return write_document(path, document, arrays)
 
 
 def load(path: str | os.PathLike) -> Any:
@@ -71,19 +68,44 @@ def load(path: str | os.PathLike) -> Any:
         If the file is missing, not ours, damaged, altered in any byte, or newer than this
         version understands.
     """
-    from safetensors import SafetensorError
+    with refusing_made_up(path):
+        document, arrays = read_document(path)
+        if "checkpoint" in document:
+            raise ModelFileError(
+                str(path), "a model", "a checkpoint of training", "Call fit again to finish it."
+            )
+        return _restore(document["estimator"], "", arrays, str(path))
+
+
+def write_document(path: str | os.PathLike, document: dict, arrays: dict[str, np.ndarray]) -> Path:
+    """Write what JSON holds, and arrays, to one file under a sha256; whole or not at all."""
+    from safetensors.numpy import save as save_tensors
+
+    body = json.dumps(document, allow_nan=True).encode() + b"\n" + save_tensors(arrays)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(f"msa_sk {FORMAT} {_fingerprint(FORMAT, body)}\n".encode() + body)
+    return Path(path)
+
+
+def read_document(path: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]:
+    """Read what `write_document` wrote, within a block of `refusing_made_up`."""
     from safetensors.numpy import load as load_tensors
 
-    body = _read_body(Path(path))
-    text, _, tensors = body.partition(b"\n")
+    text, _, tensors = _read_body(Path(path)).partition(b"\n")
+    if int.from_bytes(tensors[:8], "little") > MAX_HEADER_BYTES:
+        raise ValueError("the list of its arrays is too long")
+    return json.loads(text), load_tensors(tensors)
+
+
+@contextmanager
+def refusing_made_up(path: str | os.PathLike) -> Iterator[None]:
+    """Turn whatever a file that was made up can provoke into a ModelFileError."""
+    from safetensors import SafetensorError
+
     try:
-        if int.from_bytes(tensors[:8], "little") > MAX_HEADER_BYTES:
-            raise ValueError("the list of its arrays is too long")
-        document = json.loads(text)
-        return _restore(document["estimator"], "", load_tensors(tensors), str(path))
+        yield
     except ModelFileError:
         raise
-    # Whatever a file that was made up can provoke; none of it runs code.
     except (
         SafetensorError,
         ValueError,
@@ -95,9 +117,9 @@ def load(path: str | os.PathLike) -> Any:
     ) as error:
         raise ModelFileError(
             str(path),
-            "a model that msa_sk saved",
+            "a file that msa_sk saved",
             f"{type(error).__name__}: {error}",
-            "Save the model again.",
+            "Save it again.",
         ) from error
 
 
@@ -159,15 +181,21 @@ def _describe(estimator: Any, prefix: str, arrays: dict[str, np.ndarray]) -> dic
             [step, _describe(one, f"{prefix}{step}.", arrays)] for step, one in estimator.steps
         ]
         return {"class": name, "steps": steps}
-    parameters = {
-        key: _encode(value, f"{name}({key}=)")
-        for key, value in estimator.get_params(deep=False).items()
-    }
+    parameters = encode_parameters(estimator, getattr(cls, "_not_saved", ()))
     state = None
     if hasattr(estimator, "_get_state") and estimator.__sklearn_is_fitted__():
         state, own = estimator._get_state()
         arrays.update({prefix + key: np.ascontiguousarray(value) for key, value in own.items()})
     return {"class": name, "parameters": parameters, "state": state}
+
+
+def encode_parameters(estimator: BaseEstimator, without: Collection[str] = ()) -> dict[str, Any]:
+    """Return parameters as JSON holds them; a ParameterError says which one it cannot."""
+    return {
+        key: _encode(value, f"{type(estimator).__name__}({key}=)")
+        for key, value in estimator.get_params(deep=False).items()
+        if key not in without
+    }
 
 
 def _restore(description: dict, prefix: str, arrays: dict[str, np.ndarray], item: str) -> Any:

@@ -4,6 +4,7 @@ A body of BLSTM layers feeds three heads: embeddings of time-frequency bins (dee
 masks (mask inference), and piano rolls (transcription).
 """
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -215,11 +216,13 @@ class Cerberus(NeuralEstimator):
         Scenes, or sequences of them, per step; the paper has 40.
     lr : float, default=0.002
         Of Adam; the paper has 2e-4.
-    lr_schedule : {"constant", "cosine"}, default="cosine"
-        Whether the learning rate falls to nothing over the whole training, along half a
-        cosine.
-    max_grad_norm : float or None, default=1.0
-        Longer gradients are scaled down to this norm.
+    lr_schedule : {"constant", "cosine", "halve", "decay"}, default="cosine"
+        How the learning rate falls: to nothing over the whole training, along half a cosine;
+        by half after 5 epochs without a better loss in validation, or in training where
+        nothing is held out (section 2.4.2); or to 0.98 of it every 10,000 steps (4.3.5).
+    max_grad_norm : float, "autoclip" or None, default=1.0
+        Longer gradients are scaled down to this norm; "autoclip" takes the 10th percentile of
+        all norms so far (section 2.4.2).
     validation_fraction : float, default=0.1
         The share of songs (`Mixture.group`) that is held out to choose the best epoch's
         weights; 0 holds none out and keeps the last.
@@ -229,6 +232,15 @@ class Cerberus(NeuralEstimator):
         What to look for; None takes all names in y, sorted.
     transformer : STFT, default=None
         None is ``STFT()``: 16 kHz, 1024-point windows, hop 256 (section 3.3.4).
+    checkpoint : path-like, default=None
+        A file that keeps the state of training after each epoch: a `fit` that was killed or
+        interrupted, called again with the same parameters and data, goes on from there and
+        ends with the weights that it would have had (on one machine's CPU, bit for bit).
+        After training the file holds the result, which the same `fit` then gives back at
+        once. Each training needs a file of its own. Files in `X` and `y` are known by name and
+        size. It is not saved with the model.
+    checkpoint_minutes : float, default=5.0
+        The file is also written so many minutes after it last was; 0 means after every step.
     device : str, default="auto"
         "cpu", "cuda", ...; "auto" takes the fastest that is there.
     random_state : int, RandomState instance or None, default=None
@@ -283,6 +295,10 @@ class Cerberus(NeuralEstimator):
         "min_note": [real(0)],
         "max_gap": [real(0)],
     }
+    _not_trained_by = (
+        *NeuralEstimator._not_trained_by,
+        *("threshold", "drum_threshold", "min_note", "max_gap"),
+    )
 
     def __init__(
         self,
@@ -311,6 +327,8 @@ class Cerberus(NeuralEstimator):
         patience: int | None = None,
         instruments: Sequence[str] | None = None,
         transformer: STFT | None = None,
+        checkpoint: str | os.PathLike | None = None,
+        checkpoint_minutes: float = 5.0,
         device: str = "auto",
         random_state: Any = None,
         verbose: int = 1,
@@ -339,6 +357,8 @@ class Cerberus(NeuralEstimator):
         self.patience = patience
         self.instruments = instruments
         self.transformer = transformer
+        self.checkpoint = checkpoint
+        self.checkpoint_minutes = checkpoint_minutes
         self.device = device
         self.random_state = random_state
         self.verbose = verbose

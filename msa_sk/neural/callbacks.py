@@ -1,17 +1,15 @@
 """What happens between epochs: the best weights are kept, and progress is shown."""
 
-import math
 import multiprocessing
 import sys
+from typing import Any
 
 import numpy as np
 import torch
 from skorch.callbacks import Callback
 from tqdm import tqdm
 
-
-class StopTraining(Exception):
-    """Raised by a callback to end training as planned; never leaves the engine."""
+from msa_sk.neural.checkpoint import Resumable
 
 
 class EpochMeans(Callback):
@@ -28,7 +26,7 @@ class EpochMeans(Callback):
                     net.history.record(name, float(mean))
 
 
-class KeepBest(Callback):
+class KeepBest(Callback, Resumable):
     """Keep the weights of the epoch with the lowest validation loss.
 
     Parameters
@@ -52,7 +50,7 @@ class KeepBest(Callback):
             self.best_, self.epochs_since_ = loss, 0
             self.weights_ = {k: v.detach().clone() for k, v in net.module_.state_dict().items()}
         if self.patience is not None and self.epochs_since_ >= self.patience:
-            raise StopTraining
+            net.stopped_ = True
 
     def on_train_end(self, net, **kwargs):
         if self.weights_ is not None:
@@ -60,29 +58,12 @@ class KeepBest(Callback):
                 net.module_.load_state_dict(self.weights_)
         self.weights_ = None
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best_, "epochs_since": self.epochs_since_, "weights": self.weights_}
 
-class CosineDecay(Callback):
-    """Lower the learning rate from batch to batch, along half a cosine, to nothing.
-
-    Parameters
-    ----------
-    n_batches : int
-        Of the whole training.
-    """
-
-    def __init__(self, n_batches: int):
-        self.n_batches = n_batches
-
-    def on_train_begin(self, net, **kwargs):
-        self.done_ = 0
-
-    def on_batch_begin(self, net, training=False, **kwargs):
-        if not training:
-            return
-        factor = 0.5 * (1 + math.cos(math.pi * self.done_ / self.n_batches))
-        for group in net.optimizer_.param_groups:
-            group["lr"] = net.lr * factor
-        self.done_ += 1
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best_, self.epochs_since_ = state["best"], state["epochs_since"]
+        self.weights_ = state["weights"]
 
 
 class Progress(Callback):

@@ -88,6 +88,11 @@ class SceneDataset(Dataset):
         inputs = {"magnitude": levelled.magnitude}
         return inputs, {**inputs, **self.make_target(spectrogram, levelled, scene)}
 
+    def name_of(self, index: int) -> str:
+        """Return what a message calls an example."""
+        i, start, _ = self.windows[index]
+        return f"{self.spectrograms[i].mixture!r} from {start:.1f} s"
+
     def _level(self, i: int) -> float:
         if i not in self._levels:
             self._levels[i] = rms(self.spectrograms[i].audio)

@@ -1,22 +1,27 @@
 """The estimator that has a network: four hooks, and everything around them."""
 
+import json
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
-from skorch.helper import predefined_split
-from torch.utils.data import DataLoader
 
 from msa_sk._sklearn import StrOptions, real, whole
 from msa_sk._validation import check_random
+from msa_sk._version import __version__
 from msa_sk.base import SpectralEstimator, has_rest, stack_sources
 from msa_sk.exceptions import ParameterError
-from msa_sk.neural.callbacks import CosineDecay, KeepBest, Progress
+from msa_sk.neural.callbacks import KeepBest, Progress
+from msa_sk.neural.checkpoint import Checkpoint, digest
 from msa_sk.neural.data import Example, LevelledSTFT, SceneDataset, collate
 from msa_sk.neural.net import SceneNet
 from msa_sk.neural.randomness import isolated_seed
+from msa_sk.neural.schedule import SCHEDULES, Schedule
+from msa_sk.persistence import encode_parameters
 from msa_sk.records import Scene
 from msa_sk.spectral import STFT, Spectrogram
 
@@ -43,16 +48,25 @@ class NeuralEstimator(SpectralEstimator):
         "max_epochs": [whole(1)],
         "batch_size": [whole(1)],
         "lr": [real(0, closed="neither")],
-        "lr_schedule": [StrOptions({"constant", "cosine"})],
-        "max_grad_norm": [None, real(0, closed="neither")],
+        "lr_schedule": [StrOptions({"constant", *SCHEDULES})],
+        "max_grad_norm": [None, StrOptions({"autoclip"}), real(0, closed="neither")],
         "validation_fraction": [real(0, 1, closed="left")],
         "patience": [None, whole(1)],
         "instruments": [None, list, tuple],
         "transformer": [None, STFT],
+        "checkpoint": [None, str, os.PathLike],
+        "checkpoint_minutes": [real(0)],
         "device": [str],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
+
+    # Of this machine and this run, and not of the model.
+    _not_saved: tuple[str, ...] = ("checkpoint",)
+    # What makes no difference to how training goes on; a subclass adds what `predict` reads.
+    _not_trained_by: tuple[str, ...] = (
+        *("checkpoint", "checkpoint_minutes", "device", "random_state", "verbose"),
+    )
 
     @abstractmethod
     def _make_module(self, n_bins: int, n_sources: int) -> torch.nn.Module: ...
@@ -70,52 +84,64 @@ class NeuralEstimator(SpectralEstimator):
 
     def _fit(self, items: list[Spectrogram], scenes: list[Scene]) -> None:
         random = check_random(self.random_state)
+        checkpoint = None
+        if self.checkpoint is not None:
+            fingerprint = self._fingerprint(items, scenes)
+            checkpoint = Checkpoint(self.checkpoint, self.checkpoint_minutes, fingerprint, random)
         seed = int(random.randint(2**31 - 1))
         self.has_rest_ = has_rest(items, scenes, self.instruments_)
-        train, valid = split_by_group(items, self.validation_fraction, random)
-        datasets = [
-            SceneDataset(
-                [items[i] for i in part],
-                [scenes[i] for i in part],
-                self._make_target,
-                self.sequence_length,
-            )
-            for part in (train, valid)
-        ]
+        train, valid = (
+            self._dataset([items[i] for i in part], [scenes[i] for i in part])
+            for part in split_by_group(items, self.validation_fraction, random)
+        )
         with isolated_seed(seed):
-            self.net_ = self._make_net(seed, datasets[0], datasets[1])
-            self._before_training(self.net_.module, datasets[0])
-            self.net_.train(datasets[0], self.max_epochs)
-            self._after_training(datasets[0])
-        self.net_.set_params(train_split=None)  # it holds the validation data
+            self.net_ = self._make_net(seed, n_batches=-(-len(train) // self.batch_size))
+            self.net_.initialize()
+            if checkpoint is None or checkpoint.state is None:
+                self._before_training(self.net_.module_, train)
+            self.net_.train(train, valid, self.max_epochs, checkpoint)
+            self._after_training(train)
         self.history_ = self.net_.epochs()
         self.n_iter_ = len(self.history_)
 
-    def _make_net(self, seed: int, train: Any = (), valid: Any = ()) -> SceneNet:
+    def _dataset(self, items: list[Spectrogram], scenes: list[Scene]) -> SceneDataset:
+        return SceneDataset(items, scenes, self._make_target, self.sequence_length)
+
+    def _fingerprint(self, items: list[Spectrogram], scenes: list[Scene]) -> dict:
+        """Return by what a checkpoint knows this training: see `Checkpoint`."""
+        name = type(self).__name__
+        parameters = encode_parameters(self, without=self._not_trained_by)
+        seed = self.random_state if isinstance(self.random_state, Integral) else None
+        same = {f"{name}({key}=)": value for key, value in parameters.items()}
+        same |= {f"{name}(random_state=)": seed, "X": digest(items), "y": digest(scenes)}
+        alike = {
+            "msa_sk": __version__,
+            "torch": torch.__version__,
+            "device": resolve_device(self.device),
+            "the number of threads": torch.get_num_threads(),
+        }
+        return json.loads(json.dumps({"same": same, "alike": alike}, default=int))
+
+    def _make_net(self, seed: int, n_batches: int = 0) -> SceneNet:
+        """Return a new net; an epoch of its training has so many batches."""
         terms, loss = self._make_loss()
-        generator = torch.Generator().manual_seed(seed)
-        batches = -(-len(train) // self.batch_size)
         callbacks: list[tuple[str, Any]] = [("keep_best", KeepBest(self.patience))]
-        if self.lr_schedule == "cosine":
-            callbacks.append(("lr", CosineDecay(self.max_epochs * batches)))
+        if self.lr_schedule != "constant":
+            schedule = Schedule(self.lr_schedule, self.max_epochs * n_batches)
+            callbacks.append(("schedule", schedule))
         if self.verbose:
-            callbacks.append(("progress", Progress(self.max_epochs, batches)))
+            callbacks.append(("progress", Progress(self.max_epochs, n_batches)))
         n_sources = len(self.instruments_) + self.has_rest_
         return SceneNet(
             self._make_module(self.transformer_.n_bins, n_sources),
             loss,
             terms=terms,
+            seed=seed,
             optimizer=torch.optim.Adam,
             lr=self.lr,
             max_grad_norm=self.max_grad_norm,
             batch_size=self.batch_size,
-            iterator_train=DataLoader,
-            iterator_train__collate_fn=collate,
-            iterator_train__shuffle=True,
-            iterator_train__generator=generator,
-            iterator_valid__collate_fn=collate,
-            iterator_valid__generator=generator,
-            train_split=predefined_split(valid) if len(valid) else None,
+            train_split=None,
             callbacks=callbacks,
             device=resolve_device(self.device),
             verbose=0,

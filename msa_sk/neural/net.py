@@ -1,15 +1,21 @@
 """The skorch net: one training step with named loss terms, and training that fails loudly."""
 
-import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from skorch import NeuralNet
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from msa_sk.exceptions import TrainingError
-from msa_sk.neural.callbacks import EpochMeans, StopTraining
+from msa_sk.neural.batches import ShuffledBatches
+from msa_sk.neural.callbacks import EpochMeans
+from msa_sk.neural.checkpoint import Checkpoint, restore
+from msa_sk.neural.clipping import GradientClipping
+from msa_sk.neural.data import SceneDataset, collate
+from msa_sk.neural.interrupts import deferred_interrupt
 
 
 class SceneNet(NeuralNet):
@@ -19,38 +25,53 @@ class SceneNet(NeuralNet):
     ----------
     terms : sequence of str, default=()
         The criterion's keys: each is recorded for training and validation.
-    max_grad_norm : float or None, default=None
-        Gradients are scaled down to this norm.
+    max_grad_norm : float, "autoclip" or None, default=None
+        As in `GradientClipping`.
+    seed : int, default=0
+        What shuffles the examples.
 
     Other parameters are skorch's; `module` is an instance, and `criterion` a plain callable
-    ``criterion(heads, target) -> dict of Tensor``.
+    ``criterion(heads, target) -> dict of Tensor``. A callback ends training after the epoch by
+    raising KeyboardInterrupt, as skorch's EarlyStopping does.
     """
 
     def __init__(
-        self, *args: Any, terms: Any = (), max_grad_norm: float | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        terms: Any = (),
+        max_grad_norm: float | str | None = None,
+        seed: int = 0,
+        **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
         self.terms = terms
         self.max_grad_norm = max_grad_norm
+        self.seed = seed
 
     @property
     def _default_callbacks(self):
         return [("means", EpochMeans())]
+
+    def initialize(self) -> "SceneNet":
+        super().initialize()
+        self.clipping_ = GradientClipping(self.max_grad_norm)
+        self.generator_ = torch.Generator().manual_seed(self.seed)
+        self.stopped_ = False
+        return self
 
     def initialize_criterion(self) -> "SceneNet":
         # skorch would call what is no nn.Module in order to make it.
         self.criterion_ = self.criterion
         return self
 
+    # One step
+
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
         terms = self.criterion_(y_pred, y_true)
         loss = sum(terms.values())
         if not torch.isfinite(loss):
             values = {name: float(term.detach()) for name, term in terms.items()}
-            raise TrainingError(
-                f"The loss is not finite in epoch {len(self.history)}: {values}. Nothing of this "
-                "step was kept; lower lr, or look for extreme samples in the training data."
-            )
+            raise self._failure("The loss", f"{values}. Nothing of this step was kept", training)
         side = "train" if training else "valid"
         for name, term in terms.items():
             self.history.record_batch(f"{side}_{name}", float(term.detach()))
@@ -58,24 +79,103 @@ class SceneNet(NeuralNet):
 
     def train_step_single(self, batch, **fit_params):
         step = super().train_step_single(batch, **fit_params)
-        norm = torch.nn.utils.clip_grad_norm_(
-            self.module_.parameters(), self.max_grad_norm or float("inf")
-        )
+        norm = self.clipping_(self.module_.parameters())
         if not torch.isfinite(norm):
-            raise TrainingError(
-                f"A gradient is not finite in epoch {len(self.history)}. The weights are those "
-                "before this step; lower lr, or look for extreme samples in the training data."
-            )
+            raise self._failure("A gradient", "the weights are those before this step", True)
         return step
 
-    def train(self, dataset: Any, max_epochs: int) -> "SceneNet":
-        """Train from scratch; interruptions and failures are raised, not swallowed."""
-        self.initialize()
-        self.notify("on_train_begin", X=dataset, y=None)
-        with contextlib.suppress(StopTraining):
-            self.fit_loop(dataset, epochs=max_epochs)
-        self.notify("on_train_end", X=dataset, y=None)
+    def _failure(self, what: str, state: str, training: bool) -> TrainingError:
+        where = f"epoch {len(self.history)}"
+        cause = "look for extreme samples in the validation data"
+        if training:
+            examples = self.batches.plan[self.batches.n_done]
+            where += f", batch {self.batches.n_done + 1}"
+            names = ", ".join(map(self.batches.dataset.name_of, examples))
+            cause = f"look for extreme samples in examples {examples} (seed {self.seed}): {names}"
+        return TrainingError(f"{what} is not finite in {where}: {state}; lower lr, or {cause}.")
+
+    # The whole training
+
+    def train(
+        self,
+        dataset: SceneDataset,
+        valid: SceneDataset | None = None,
+        max_epochs: int = 1,
+        checkpoint: Checkpoint | None = None,
+    ) -> "SceneNet":
+        """Train; interruptions and failures are raised, not swallowed.
+
+        Parameters
+        ----------
+        dataset : SceneDataset
+        valid : SceneDataset, default=None
+            What tells the best epoch.
+        max_epochs : int, default=1
+            Of the history as a whole.
+        checkpoint : Checkpoint, default=None
+            Where training goes on from, if it holds something, and where its state is kept.
+        """
+        self.batches = ShuffledBatches(dataset, self.batch_size, self.generator_)
+        loader = self._loader(dataset, batch_sampler=self.batches)
+        valid_loader = self._loader(valid, batch_size=self.batch_size) if valid else None
+        with deferred_interrupt() as self.interrupt:
+            self.notify("on_train_begin", X=dataset, y=None)
+            if checkpoint and checkpoint.state:
+                restore(self, checkpoint.state)
+            while not self.stopped_ and (self.batches.n_done or len(self.history) < max_epochs):
+                self._run_epoch(loader, valid_loader, checkpoint)
+            self.notify("on_train_end", X=dataset, y=None)
+        del self.batches, self.interrupt
         return self
+
+    def _loader(self, dataset: SceneDataset, **batching: Any) -> DataLoader:
+        return DataLoader(dataset, collate_fn=collate, generator=self.generator_, **batching)
+
+    def _run_epoch(
+        self, loader: DataLoader, valid_loader: DataLoader | None, checkpoint: Checkpoint | None
+    ) -> None:
+        """Run an epoch, or what is left of it."""
+        datasets = {
+            "dataset_train": loader.dataset,
+            "dataset_valid": valid_loader and valid_loader.dataset,
+        }
+        if not self.batches.n_done:
+            self.notify("on_epoch_begin", **datasets)
+        self.batches.begin()
+        steps = self._steps(loader, checkpoint)
+        self.run_single_epoch(steps, training=True, prefix="train", step_fn=self.train_step)
+        self.history.record("train_batch_count", self.batches.n_done)
+        self.run_single_epoch(
+            valid_loader, training=False, prefix="valid", step_fn=self.validation_step
+        )
+        self.batches.n_done = 0
+        self.notify("on_epoch_end", **datasets)
+        self._save(checkpoint, due=True)
+
+    def _steps(self, loader: DataLoader, checkpoint: Checkpoint | None) -> Iterator[Any]:
+        """Give batches; after each, when all callbacks are through with it, save what is due."""
+        for batch in loader:
+            yield batch
+            self.batches.n_done += 1
+            self._save(checkpoint, due=False)
+
+    def _save(self, checkpoint: Checkpoint | None, due: bool) -> None:
+        if checkpoint and (due or checkpoint.due or self.interrupt.asked):
+            checkpoint.write(self)
+        if self.interrupt.asked:
+            raise KeyboardInterrupt
+
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        getattr(self, method_name)(self, **cb_kwargs)
+        for _, callback in self.callbacks_:
+            try:
+                getattr(callback, method_name)(self, **cb_kwargs)
+            except KeyboardInterrupt:
+                if self.interrupt.asked:
+                    raise
+                self.stopped_ = True
+
+    # What is made of it
 
     def heads(self, batch: dict[str, Tensor]) -> dict[str, np.ndarray]:
         """Return what the module gives for a batch, in evaluation mode, as arrays."""

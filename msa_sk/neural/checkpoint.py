@@ -1,0 +1,233 @@
+"""Checkpoints: one file from which a killed training goes on as if nothing had happened."""
+
+import hashlib
+import os
+import time
+import warnings
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from skorch.history import History
+from torch import Tensor
+
+from msa_sk._files import remove_stale
+from msa_sk._version import __version__
+from msa_sk.exceptions import InputError, ModelFileError, MsaWarning, TrainingError
+from msa_sk.persistence import read_document, refusing_made_up, write_document
+
+
+class Resumable:
+    """A part of training whose state is in the checkpoint; of other callbacks nothing is."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state: numbers, text, arrays and tensors in lists and dicts."""
+        raise AttributeError(f"{type(self).__name__} says nothing of its state")
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a state that `state_dict` returned."""
+        raise AttributeError(f"{type(self).__name__} says nothing of its state")
+
+
+class Checkpoint:
+    """The file of one training, and what it holds.
+
+    Parameters
+    ----------
+    path : path-like
+    minutes : float
+        It is due so many minutes after it was last written.
+    fingerprint : dict of dict
+        By which trainings are told apart, as JSON holds it: what is in ``"same"`` must be as
+        the file says, by item; what is in ``"alike"`` should be.
+    random : RandomState
+        From which all of the training is drawn; it is set to what the file says.
+
+    Attributes
+    ----------
+    state : dict or None
+        What `restore` reads; None where there is no file yet.
+
+    Raises
+    ------
+    InputError
+        If the file is of another training; it names the first item that differs.
+    ModelFileError
+        If the file is damaged or not ours.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        minutes: float,
+        fingerprint: dict[str, dict[str, Any]],
+        random: np.random.RandomState,
+    ):
+        self.path, self.minutes, self.fingerprint = Path(path), minutes, fingerprint
+        self.state: dict | None = None
+        self._written = time.monotonic()
+        remove_stale(path)
+        if self.path.exists():
+            self.random, self.state = self._read()
+            random.set_state(self.random)
+        else:
+            self.random = random.get_state(legacy=False)
+
+    @property
+    def due(self) -> bool:
+        """Whether the last one is old enough to write another."""
+        return time.monotonic() - self._written >= 60 * self.minutes
+
+    def write(self, net: Any) -> None:
+        """Write the state of training; the file is the one before, or this one."""
+        state = snapshot(net)
+        if not all(torch.isfinite(one).all() for one in state["module"].values()):
+            raise TrainingError(
+                f"A weight is not finite in epoch {len(net.history)}. {self.path} is kept as it "
+                "was before; lower lr."
+            )
+        arrays: dict[str, np.ndarray] = {}
+        held = {"fingerprint": self.fingerprint, "random": self.random, "state": state}
+        document = {"version": __version__, "checkpoint": pack(held, "", arrays)}
+        try:
+            write_document(self.path, document, arrays)
+        except OSError as error:
+            raise TrainingError(
+                f"The checkpoint {self.path} cannot be written in epoch {len(net.history)}: "
+                f"{error}. The one before, if any, is as it was; make room and call fit again."
+            ) from error
+        self._written = time.monotonic()
+
+    def _read(self) -> tuple[dict, dict]:
+        with refusing_made_up(self.path):
+            document, arrays = read_document(self.path)
+            if "checkpoint" not in document:
+                raise ModelFileError(
+                    str(self.path), "a checkpoint", "a model", "Choose another path."
+                )
+            held = unpack(document["checkpoint"], arrays)
+            random, state = held["random"], held["state"]
+        self._compare(held["fingerprint"])
+        return random, state
+
+    def _compare(self, of_file: dict) -> None:
+        for item, ours in self.fingerprint["same"].items():
+            if ours != (theirs := of_file["same"].get(item)):
+                raise InputError(
+                    item,
+                    f"{_shown(theirs)}, as in the checkpoint {self.path}",
+                    _shown(ours),
+                    "Restore it to finish that training, or choose another path for this one.",
+                )
+        changes = [
+            f"{item} was {_shown(of_file['alike'].get(item))} and is {_shown(ours)}"
+            for item, ours in self.fingerprint["alike"].items()
+            if ours != of_file["alike"].get(item)
+        ]
+        if changes:
+            warnings.warn(
+                f"Training goes on from {self.path}, but not bit for bit: {', '.join(changes)}.",
+                MsaWarning,
+                stacklevel=2,
+            )
+
+
+def snapshot(net: Any) -> dict[str, Any]:
+    """Return all that training depends on, between two of its steps."""
+    rows = [{**row, "batches": []} for row in net.history.to_list()]
+    if rows and net.batches.n_done:
+        rows[-1]["batches"] = net.history[-1]["batches"][: net.batches.n_done]
+    return {
+        "module": net.module_.state_dict(),
+        "optimizer": net.optimizer_.state_dict(),
+        "clipping": net.clipping_.state_dict(),
+        "batches": net.batches.state_dict(),
+        "history": rows,
+        "stopped": net.stopped_,
+        "callbacks": {name: one.state_dict() for name, one in _with_state(net)},
+        "generator": torch.get_rng_state(),
+        "cuda_generators": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore(net: Any, state: dict[str, Any]) -> None:
+    """Put a net that is ready to train into the state of a snapshot."""
+    net.module_.load_state_dict(state["module"])
+    net.optimizer_.load_state_dict(state["optimizer"])
+    net.clipping_.load_state_dict(state["clipping"])
+    net.batches.load_state_dict(state["batches"])
+    net.history = History(state["history"])
+    net.stopped_ = state["stopped"]
+    for name, one in _with_state(net):
+        if name in state["callbacks"]:
+            one.load_state_dict(state["callbacks"][name])
+    torch.set_rng_state(state["generator"])
+    if torch.cuda.is_available() and len(state["cuda_generators"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda_generators"])
+
+
+def _with_state(net: Any) -> list[tuple[str, Any]]:
+    return [(name, one) for name, one in net.callbacks_ if hasattr(one, "load_state_dict")]
+
+
+def pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
+    """Return a tree as JSON holds it; its tensors and arrays go into `arrays`."""
+    if isinstance(value, dict):
+        return {"dict": [[key, pack(one, f"{name}.{key}", arrays)] for key, one in value.items()]}
+    if isinstance(value, list | tuple):
+        return [pack(one, f"{name}.{i}", arrays) for i, one in enumerate(value)]
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Tensor | np.ndarray):
+        kind = "tensor" if isinstance(value, Tensor) else "array"
+        array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+        arrays[name] = np.ascontiguousarray(array)  # which gives numbers an axis
+        return {kind: name, "shape": list(array.shape)}
+    return value
+
+
+def unpack(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """Undo `pack`; tuples come back as lists."""
+    if isinstance(value, list):
+        return [unpack(one, arrays) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if "dict" in value:
+        return {key: unpack(one, arrays) for key, one in value["dict"]}
+    name = value["tensor"] if "tensor" in value else value["array"]
+    array = arrays[name].reshape(value["shape"])
+    return torch.from_numpy(array.copy()) if "tensor" in value else array
+
+
+def digest(value: Any) -> str:
+    """Return the sha256 of records: of all samples in memory, of names and sizes of files."""
+    sha = hashlib.sha256()
+    _feed(sha, value)
+    return sha.hexdigest()
+
+
+def _feed(sha: Any, value: Any) -> None:
+    # Each part says where it ends, so that no two trees look alike.
+    if is_dataclass(value):
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, dict):
+        value = list(value.items())
+    if isinstance(value, list | tuple):
+        sha.update(f"{len(value)} parts:".encode())
+        for one in value:
+            _feed(sha, one)
+    elif hasattr(value, "__array__") and (array := np.asarray(value)).dtype != object:
+        sha.update(f"{array.dtype.str}{array.shape}:".encode())
+        sha.update(np.ascontiguousarray(array).data)
+    elif isinstance(value, str | os.PathLike):
+        text = os.fspath(value)
+        size = os.path.getsize(text) if os.path.isfile(text) else None
+        sha.update(f"{text!r}, {size};".encode("utf-8", "surrogateescape"))
+    else:
+        sha.update(f"{value!r};".encode())
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else str(value)[:300]
