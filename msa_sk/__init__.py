@@ -8,7 +8,7 @@ from msa_sk._version import __version__
 # Everything is imported when it is first asked for: torch costs seconds, NMF does not need it.
 _WHERE = {
     "Cerberus": "msa_sk.models.cerberus",
-    "Clip": "msa_sk.records",
+    "Clip": "msa_sk.clips",
     "Hierarchy": "msa_sk.hierarchy",
     "IdealMaskSeparator": "msa_sk.models.reference",
     "Mixture": "msa_sk.records",
@@ -40,13 +40,14 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from msa_sk.clips import Clip
     from msa_sk.hierarchy import Hierarchy
     from msa_sk.models.cerberus import Cerberus
     from msa_sk.models.nmf import NMFSeparator
     from msa_sk.models.reference import IdealMaskSeparator, MixtureBaseline, attach_truth
     from msa_sk.notes import Notes
     from msa_sk.persistence import load
-    from msa_sk.records import Clip, Mixture, Scene
+    from msa_sk.records import Mixture, Scene
     from msa_sk.spectral import STFT, Spectrogram
 
 

@@ -14,8 +14,9 @@ from sklearn.utils import check_random_state
 
 from msa_sk._sklearn import InvalidParameterError, validate_parameter_constraints
 from msa_sk.audio import as_audio
+from msa_sk.clips import Clip, clips_of
 from msa_sk.exceptions import AudioError, InputError, InstrumentError, ParameterError
-from msa_sk.records import Clip, Mixture, Scene, clips_of, unknown_name
+from msa_sk.records import Mixture, Scene, unknown_name
 
 
 def check_mixtures(X: Any, sample_rate: int | None = None, name: str = "X") -> list[Mixture]:

@@ -1,214 +1,23 @@
-"""The words for everything that flows: Clip, Mixture, Scene; Notes are next door.
+"""The words for everything that flows: Mixture, Scene; Clip and Notes are next door.
 
 Records are frozen, hold what they were given, and convert it when it is read: building
 100,000 of them costs nothing, and a record of read-only memory maps works like any other.
 """
 
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from msa_sk._files import atomic_path
-from msa_sk.audio import (
-    as_audio,
-    audio_info,
-    check_rate,
-    fit_length,
-    read_audio,
-    resample,
-    write_audio,
-)
+from msa_sk.audio import check_rate, write_audio
+from msa_sk.clips import check_audio_field, clips_of, excerpt_any, read_any
 from msa_sk.exceptions import AudioError, ClippingWarning, InputError, InstrumentError, NotesError
 from msa_sk.notes import Notes
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Clip:
-    """A stretch of an audio file, read when asked.
-
-    Parameters
-    ----------
-    path : path-like
-    start : float, default=0.0
-        In seconds.
-    duration : float, default=None
-        In seconds; None reaches to the end of the file.
-    gain : float, default=1.0
-        The samples are multiplied by it.
-    channel : int, default=None
-        One channel of the file, counted from 0; None keeps them all.
-    """
-
-    path: str | os.PathLike
-    start: float = 0.0
-    duration: float | None = None
-    gain: float = 1.0
-    channel: int | None = None
-
-    def __post_init__(self):
-        problem = None
-        if not isinstance(self.path, str | os.PathLike):
-            problem = ("path", "a path", repr(self.path))
-        elif not (_is_finite(self.start) and self.start >= 0):
-            problem = ("start", "seconds from 0", repr(self.start))
-        elif self.duration is not None and not (_is_finite(self.duration) and self.duration > 0):
-            problem = ("duration", "seconds above 0, or None", repr(self.duration))
-        elif not _is_finite(self.gain):
-            problem = ("gain", "a finite factor", repr(self.gain))
-        elif self.channel is not None and not (
-            isinstance(self.channel, int) and self.channel >= 0
-        ):
-            problem = ("channel", "a channel counted from 0, or None", repr(self.channel))
-        if problem:
-            name, expected, got = problem
-            raise AudioError(f"Clip({name}=)", expected, got, "Correct the clip.")
-
-    def __repr__(self) -> str:
-        end = "" if self.duration is None else f"{self.start + self.duration:.1f}"
-        channel = "" if self.channel is None else f"; channel {self.channel}"
-        return f"Clip({Path(self.path).name}; {self.start:.1f}-{end} s{channel})"
-
-    @property
-    def sample_rate(self) -> int:
-        """The file's sampling rate in Hz."""
-        return audio_info(self.path).sample_rate
-
-    def read(self, sample_rate: int | None = None) -> np.ndarray:
-        """Return the samples as float32, at the file's rate or at another one."""
-        audio, _ = read_audio(self.path, self.start, self.duration, sample_rate)
-        if self.channel is not None:
-            channels = np.atleast_2d(audio)
-            if self.channel >= len(channels):
-                raise AudioError(
-                    repr(self),
-                    f"a channel below {len(channels)}, as the file has so many",
-                    str(self.channel),
-                    "Count channels from 0.",
-                )
-            audio = channels[self.channel]
-        return audio if self.gain == 1 else audio * np.float32(self.gain)
-
-    def n_samples(self, sample_rate: int | None = None) -> int:
-        """Return how many samples `read` will give, from the file's header alone."""
-        info = audio_info(self.path)
-        whole = info.n_samples - round(self.start * info.sample_rate)
-        n = whole if self.duration is None else round(self.duration * info.sample_rate)
-        n = min(n, whole)
-        return (
-            n
-            if sample_rate in (None, info.sample_rate)
-            else max(1, round(n * sample_rate / info.sample_rate))
-        )
-
-    @property
-    def seconds(self) -> float:
-        """How long it lasts, from the file's header where `duration` is None."""
-        if self.duration is not None:
-            return self.duration
-        info = audio_info(self.path)
-        return info.n_samples / info.sample_rate - self.start
-
-    def excerpt(self, start: float, duration: float) -> "Clip":
-        """Return a stretch of this stretch; seconds. It ends where this one does.
-
-        Raises
-        ------
-        AudioError
-            If it would begin before this one begins, or after it ends.
-        """
-        left = self.seconds - start
-        if start < 0 or left <= 0:
-            raise _outside(repr(self), self.seconds, start)
-        return replace(self, start=self.start + start, duration=min(duration, left))
-
-
-#: What may stand where audio is asked for: samples, a file, a stretch of one, a sum of stretches.
-Audio = np.ndarray | str | os.PathLike | Clip | tuple
-
-
-def clips_of(audio: Audio) -> tuple[Clip, ...] | None:
-    """Return audio that lies in files as clips; None for samples in memory."""
-    if isinstance(audio, Clip):
-        return (audio,)
-    if isinstance(audio, str | os.PathLike):
-        return (Clip(audio),)
-    if isinstance(audio, tuple):
-        return audio
-    return None
-
-
-def _check_audio_field(audio: object, item: str) -> None:
-    if isinstance(audio, tuple) and not (audio and all(isinstance(c, Clip) for c in audio)):
-        raise AudioError(item, "a tuple of Clips", repr(audio)[:80], "Wrap the paths: Clip(path).")
-    if not isinstance(audio, str | os.PathLike | Clip | tuple) and not hasattr(audio, "__array__"):
-        raise AudioError(
-            item,
-            "an array, a path, a Clip or a tuple of Clips",
-            type(audio).__name__,
-            "Pass numpy.asarray(samples).",
-        )
-    if hasattr(audio, "__array__") and np.ndim(audio) not in (1, 2):
-        raise AudioError(
-            item,
-            "shape (n_samples,) or (n_channels, n_samples)",
-            f"shape {np.shape(audio)}",
-            "Make one Mixture for each recording.",
-        )
-
-
-def _read(audio: Audio, item: str, sample_rate: int | None, own_rate: int | None) -> np.ndarray:
-    """Read any audio as float32, at `sample_rate` or, where that is None, at its own rate."""
-    clips = clips_of(audio)
-    if clips is None:
-        samples = as_audio(audio, item)
-        if sample_rate is None or own_rate is None or sample_rate == own_rate:
-            return samples
-        return resample(samples, own_rate, sample_rate)
-    target = sample_rate or own_rate or clips[0].sample_rate
-    parts = [clip.read(target) for clip in clips]
-    if len(parts) == 1:
-        return parts[0]
-    n_samples = max(part.shape[-1] for part in parts)
-    return sum(
-        (fit_length(part, n_samples) for part in parts[1:]), start=fit_length(parts[0], n_samples)
-    )
-
-
-def _excerpt(audio: Audio, sample_rate: int | None, start: float, duration: float) -> Audio:
-    clips = clips_of(audio)
-    if clips is None:
-        samples = np.asarray(audio)
-        if sample_rate is None:
-            raise AudioError(
-                "excerpt",
-                "a mixture with a sample_rate",
-                "none",
-                "Pass Mixture(audio, sample_rate=...).",
-            )
-        first = round(start * sample_rate)
-        if not 0 <= first < samples.shape[-1]:
-            raise _outside("excerpt", samples.shape[-1] / sample_rate, start)
-        return samples[..., first : first + max(1, round(duration * sample_rate))]
-    # Of a sum, clips that have ended by then are silent.
-    sounding = [clip for clip in clips if clip.seconds > start] or clips
-    return tuple(clip.excerpt(start, duration) for clip in sounding)
-
-
-def _outside(item: str, seconds: float, start: float) -> AudioError:
-    return AudioError(
-        item, f"a start from 0 to {seconds:g} s", f"{start:g} s", "Cut within its length."
-    )
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, Real) and math.isfinite(value)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -241,12 +50,12 @@ class Mixture:
     group: Any = None
 
     def __post_init__(self):
-        _check_audio_field(self.audio, "Mixture(audio=)")
+        check_audio_field(self.audio, "Mixture(audio=)")
         if self.sample_rate is not None:
             rate = check_rate(self.sample_rate, "Mixture(sample_rate=)")
             object.__setattr__(self, "sample_rate", rate)
         if self.query is not None:
-            _check_audio_field(self.query, "Mixture(query=)")
+            check_audio_field(self.query, "Mixture(query=)")
         for name in ("notes", "sources"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, Mapping):
@@ -257,7 +66,7 @@ class Mixture:
                     "Name each instrument.",
                 )
         for name, audio in (self.sources or {}).items():
-            _check_audio_field(audio, f"Mixture(sources=)[{name!r}]")
+            check_audio_field(audio, f"Mixture(sources=)[{name!r}]")
         for name, notes in (self.notes or {}).items():
             if not isinstance(notes, Notes):
                 raise NotesError(
@@ -315,14 +124,14 @@ class Mixture:
         -------
         audio : ndarray of shape (n_samples,) or (n_channels, n_samples)
         """
-        return _read(self.audio, repr(self), sample_rate, self.sample_rate)
+        return read_any(self.audio, repr(self), sample_rate, self.sample_rate)
 
     def read_source(self, name: str, sample_rate: int | None = None) -> np.ndarray:
         """Return one of `sources` as float32 samples, at the mixture's rate or another one."""
         sources = self.sources or {}
         if name not in sources:
             raise unknown_name(f"{self!r}.sources", name, list(sources))
-        return _read(sources[name], f"source {name!r}", sample_rate or self.rate, self.rate)
+        return read_any(sources[name], f"source {name!r}", sample_rate or self.rate, self.rate)
 
     def excerpt(self, start: float, duration: float) -> "Mixture":
         """Return a stretch of the mixture, with its notes and sources; seconds.
@@ -332,12 +141,12 @@ class Mixture:
         sources, notes = self.sources, self.notes
         if sources is not None:
             sources = {
-                name: _excerpt(audio, self.rate, start, duration)
+                name: excerpt_any(audio, self.rate, start, duration)
                 for name, audio in sources.items()
             }
         if notes is not None:
             notes = {name: one.excerpt(start, duration) for name, one in notes.items()}
-        audio = _excerpt(self.audio, self.sample_rate, start, duration)
+        audio = excerpt_any(self.audio, self.sample_rate, start, duration)
         return replace(self, audio=audio, sources=sources, notes=notes)
 
 
@@ -401,7 +210,7 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
             object.__setattr__(self, "sources", tuple(self.sources))
         if isinstance(self.sources, tuple):
             for name, audio in zip(self.instruments, self.sources, strict=False):
-                _check_audio_field(audio, f"Scene(sources=)[{name!r}]")
+                check_audio_field(audio, f"Scene(sources=)[{name!r}]")
         elif self.sources is not None and np.ndim(self.sources) not in (2, 3):
             raise AudioError(
                 "Scene(sources=)",
@@ -470,7 +279,9 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
             raise InputError(
                 repr(self), "sources", "None: they are unknown", "Use an estimator that separates."
             )
-        return _read(self.sources[index], f"source {name!r}", self.sample_rate, self.sample_rate)
+        return read_any(
+            self.sources[index], f"source {name!r}", self.sample_rate, self.sample_rate
+        )
 
     def notes_of(self, name: str) -> Notes:
         """Return one instrument's notes; errors as in `source`."""
@@ -507,7 +318,7 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
         """Return a stretch of the scene; seconds. Nothing is read, and rolls are left out."""
         sources, notes = self.sources, self.notes
         if sources is not None:
-            sources = tuple(_excerpt(one, self.sample_rate, start, duration) for one in sources)
+            sources = tuple(excerpt_any(one, self.sample_rate, start, duration) for one in sources)
         if isinstance(self.sources, np.ndarray):
             sources = np.stack(sources) if sources else self.sources
         if notes is not None:

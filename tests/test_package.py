@@ -102,7 +102,7 @@ def test_the_version_is_said_once():
 # Who may import whom: from the same line or from one above. `nn` stands apart.
 LAYERS = [
     {"_version", "_files", "exceptions", "_sklearn", "audio"},
-    {"notes"},
+    {"notes", "clips"},
     {"records", "hierarchy"},
     {"_validation"},
     {"_general_midi", "_midi_file", "midi", "spectral", "rolls"},

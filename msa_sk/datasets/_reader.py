@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from msa_sk._general_midi import belongs_to
+from msa_sk.clips import Clip
 from msa_sk.exceptions import (
     InputError,
     InstrumentError,
@@ -23,7 +24,7 @@ from msa_sk.exceptions import (
 )
 from msa_sk.midi import merge_notes, read_midi
 from msa_sk.notes import Notes
-from msa_sk.records import Clip, Mixture, Scene, unknown_name
+from msa_sk.records import Mixture, Scene, unknown_name
 
 TOLERANCE = 0.1  # s, by which the files of a song may differ in length
 _MAX_NAMED = 10  # songs that a warning names

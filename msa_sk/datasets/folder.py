@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from msa_sk.clips import Clip
 from msa_sk.datasets._reader import Reader, Song, Stem
 from msa_sk.exceptions import InputError
 from msa_sk.midi import read_midi
 from msa_sk.notes import Notes
-from msa_sk.records import Clip
 
 _AUDIO = (".wav", ".flac", ".ogg", ".mp3")
 _MIDI = (".mid", ".midi")

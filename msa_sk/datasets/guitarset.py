@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from msa_sk.clips import Clip
 from msa_sk.datasets._reader import Reader, Song, Stem, taking_apart
 from msa_sk.exceptions import ParameterError
 from msa_sk.midi import merge_notes
 from msa_sk.notes import Notes
-from msa_sk.records import Clip
 
 _RECORDINGS = {
     "mic": ("audio_mono-mic", "mic"),

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from msa_sk._validation import check_mixtures, check_scenes
+from msa_sk.clips import clips_of
 from msa_sk.exceptions import InputError, ParameterError
 from msa_sk.hierarchy import Hierarchy
 from msa_sk.midi import merge_notes
-from msa_sk.records import Mixture, Scene, clips_of
+from msa_sk.records import Mixture, Scene
 
 
 def scenes_along(

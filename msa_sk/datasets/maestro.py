@@ -3,8 +3,8 @@
 import csv
 from pathlib import Path
 
+from msa_sk.clips import Clip
 from msa_sk.datasets._reader import PianoReader, Song, Stem, taking_apart
-from msa_sk.records import Clip
 
 
 class MAESTRO(PianoReader):

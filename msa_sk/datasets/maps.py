@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from msa_sk.clips import Clip
 from msa_sk.datasets._reader import PianoReader, Song, Stem
-from msa_sk.records import Clip
 
 _PIANOS = {
     "train": (

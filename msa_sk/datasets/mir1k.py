@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
+from msa_sk.clips import Clip
 from msa_sk.datasets._reader import Reader, Song, Stem
-from msa_sk.records import Clip
 
 _TRAINING_SINGERS = ("abjones", "amy")
 

@@ -13,8 +13,9 @@ from sklearn.utils import check_random_state
 
 from msa_sk._validation import check_instruments, check_mixtures, check_scenes
 from msa_sk.audio import as_audio, rms
+from msa_sk.clips import Audio, clips_of
 from msa_sk.exceptions import InputError, MsaWarning, ParameterError, SilenceWarning
-from msa_sk.records import Audio, Mixture, Scene, clips_of
+from msa_sk.records import Mixture, Scene
 
 LEVEL_DB = -25.0  # RMS of a source, relative to full scale, before its random offset
 

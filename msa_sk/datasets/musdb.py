@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from msa_sk.clips import Clip
 from msa_sk.datasets._reader import Reader, Song, Stem
-from msa_sk.records import Clip
 
 # What the data set's own tool takes out of the folder `train`.
 _VALIDATION = frozenset(

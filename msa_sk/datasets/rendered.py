@@ -21,6 +21,7 @@ import numpy as np
 from msa_sk._files import atomic_path
 from msa_sk._general_midi import DRUM_CHANNEL, check_known
 from msa_sk.audio import check_rate, fit_length
+from msa_sk.clips import Clip
 from msa_sk.exceptions import (
     InputError,
     InstrumentError,
@@ -33,7 +34,7 @@ from msa_sk.exceptions import (
 from msa_sk.hierarchy import Hierarchy
 from msa_sk.midi import Part, merge_notes, read_parts, separate_overlaps
 from msa_sk.notes import Notes
-from msa_sk.records import Clip, Mixture, Scene
+from msa_sk.records import Mixture, Scene
 
 TAIL = 1.0  # s, in which the last note dies away
 MAX_SECONDS = 3600.0

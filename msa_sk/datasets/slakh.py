@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from msa_sk._general_midi import FAMILIES, INSTRUMENTS, family_of
+from msa_sk.clips import Clip
 from msa_sk.datasets._reader import Reader, Song, Stem, taking_apart
 from msa_sk.exceptions import MsaWarning
-from msa_sk.records import Clip
 
 # One of the tracks that the redux edition leaves out, since another track plays the same MIDI.
 _OMITTED = "Track00049"
