@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch._dynamo  # which optimizers load: here it is loaded once, for all processes
 
 from benchmarks._report import parse_arguments, write_report
 from msa_sk import STFT, Cerberus

@@ -136,7 +136,7 @@ def test_it_is_written_after_each_epoch_and_when_it_is_due(data, tmp_path, monke
 
 
 def test_a_killed_process_resumes(tmp_path):
-    """The benchmark with three kills; twenty are ``python -m benchmarks.crash_safety --size small``."""
+    """With three kills; ``python -m benchmarks.crash_safety --size small`` has twenty."""
     if not (ROOT / "benchmarks").is_dir():
         pytest.skip("the benchmarks are not installed with the package")
     subprocess.run(
