@@ -1,0 +1,144 @@
+"""What documents show: their Python runs, in order, and their tables hold."""
+
+import functools
+import re
+from itertools import compress
+from pathlib import Path
+
+import yaml
+from trees import jams, write_noise, write_notes, write_sum
+
+import msa_sk
+from msa_sk.audio import write_audio
+from msa_sk.datasets import make_scenes
+from msa_sk.midi import write_midi
+
+ROOT = Path(__file__).parents[1]
+OWN_DATA = ROOT / "docs" / "own_data.md"
+RATE = 8000
+TINY = {"hidden_size": 8, "n_layers": 1, "max_epochs": 1, "verbose": 0}
+PROGRAMS = {"piano": 0, "guitar": 25}
+
+
+def snippets_of(page):
+    """Return the blocks of Python of a page, with the lines they begin at."""
+    text = page.read_text("utf-8")
+    blocks = re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [(text.count("\n", 0, block.start(1)), block.group(1)) for block in blocks]
+
+
+def make_songs(instruments):
+    """Return two scenes of 7.5 s, in 5 s of which all instruments begin ten notes or more."""
+    _, scenes = make_scenes(6, instruments, duration=7.5, sample_rate=RATE, random_state=0)
+    is_busy = [min((notes.onset < 5).sum() for notes in scene.notes) >= 10 for scene in scenes]
+    return list(compress(scenes, is_busy))[:2]
+
+
+def write_part(audio_path, midi_path, scene, name):
+    write_audio(audio_path, scene.source(name), RATE)
+    write_midi(midi_path, {name: scene.notes_of(name)})
+
+
+def make_slakh(root):
+    for i, scene in enumerate(make_songs(tuple(PROGRAMS))):
+        place, stems = root / "train" / f"Track{i + 1:05d}", {}
+        for j, name in enumerate(scene.instruments):
+            stem = f"S{j:02d}"
+            write_part(
+                place / "stems" / f"{stem}.flac", place / "MIDI" / f"{stem}.mid", scene, name
+            )
+            stems[stem] = {
+                "audio_rendered": True,
+                "is_drum": False,
+                "midi_saved": True,
+                "integrated_loudness": -20.0,
+                "program_num": PROGRAMS[name],
+            }
+        write_audio(place / "mix.flac", scene.sources.sum(axis=0), RATE)
+        (place / "metadata.yaml").write_text(yaml.safe_dump({"stems": stems}))
+
+
+def make_guitarset(root):
+    for i, scene in enumerate(make_songs(("guitar",))):
+        title = f"0{i}_BN1-129-Eb_comp"
+        write_audio(root / "audio_mono-mic" / f"{title}_mic.wav", scene.sources[0], RATE)
+        (root / "annotation").mkdir(exist_ok=True)
+        notes = zip(scene.notes[0].onset, scene.notes[0].pitch, strict=True)
+        string = [(float(onset), float(pitch)) for onset, pitch in notes]
+        (root / "annotation" / f"{title}.jams").write_text(jams([string]))
+
+
+def make_folder(root, instruments=("piano", "guitar"), names=None):
+    for i, scene in enumerate(make_songs(instruments)):
+        for name, its_name in zip(instruments, names or instruments, strict=True):
+            part = root / f"song {i}" / its_name
+            write_part(part.with_suffix(".wav"), part.with_suffix(".mid"), scene, name)
+        if i == 0:
+            write_audio(root / f"song {i}" / "mixture.wav", scene.sources.sum(axis=0), RATE)
+
+
+def test_snippets_are_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# A\n```python\na = 1\n```\n\n```python\nb\n```\n")
+    assert snippets_of(page) == [(2, "a = 1\n"), (6, "b\n")]
+
+
+def test_own_data_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    make_slakh(tmp_path / "slakh2100_flac_redux")
+    make_guitarset(tmp_path / "guitarset")
+    make_folder(tmp_path / "my songs")
+    make_folder(tmp_path / "with theremin", ("piano", "flute"), ("piano", "theremin"))
+    # As on the page, but small: networks of the page's size take minutes.
+    monkeypatch.setattr(msa_sk, "Cerberus", functools.partial(msa_sk.Cerberus, **TINY), False)
+    names, fitted = {}, []
+    for line, code in snippets_of(OWN_DATA):
+        # Blank lines make a traceback name the page's own lines.
+        exec(compile("\n" * line + code, str(OWN_DATA), "exec"), names)
+        fitted.append(names.get("cerberus"))
+    slakh, _, own = fitted[:3]
+    assert slakh.instruments_ == ("guitar", "piano")
+    assert names["transcriber"].instruments_ == ("guitar",)
+    assert own.instruments_ == ("guitar", "piano")
+    assert own.n_iter_ == 1
+    assert (len(names["train"]), len(names["test"])) == (1, 1)
+    printed = capsys.readouterr().out
+    assert printed == "('piano', 'theremin')\n"  # and no problems
+
+
+def readers():
+    """Return all readers that the package offers."""
+    found = {name: getattr(msa_sk.datasets, name) for name in msa_sk.datasets.__all__}
+    return {name: one for name, one in found.items() if hasattr(one, "licence")}
+
+
+def test_own_data_lists_every_reader():
+    text = OWN_DATA.read_text("utf-8")
+    rows = [re.split(r" *\| *", row.strip("| ")) for row in re.findall(r"^\| `.*", text, re.M)]
+    table = {row[0].strip("`"): row[1:] for row in rows}
+    assert set(table) == set(readers())
+    for name, reader in readers().items():
+        splits, instruments, *_, licence = table[name]
+        assert splits == (", ".join(reader.splits) or "none")
+        assert licence == reader.licence
+        if reader.instruments is not None and name != "Slakh":
+            assert instruments == ", ".join(reader.instruments)
+    assert len(readers()) == 7
+
+
+def test_the_template_of_a_reader_works(tmp_path):
+    (_, code), names = *snippets_of(ROOT / "CONTRIBUTING.md"), {}
+    exec(code, names)
+    for place in (tmp_path / "train" / "song", tmp_path / "test" / "other"):
+        parts = [
+            write_noise(place / f"{name}.wav", i) for i, name in enumerate(("violin", "cello"))
+        ]
+        write_sum(place / "mix.wav", parts)
+        write_notes(place / "violin.mid", 70, 72)
+        write_notes(place / "cello.mid", 40)
+    reader = names["Duets"](tmp_path)
+    X, y = reader.load("train")
+    assert [mixture.group for mixture in X] == ["song"]
+    assert y[0].instruments == ("violin", "cello")
+    assert [len(notes) for notes in y[0].notes] == [2, 1]
+    assert reader.validate() == []
