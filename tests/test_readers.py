@@ -338,6 +338,16 @@ def test_a_set_of_broken_songs_is_refused(tree):
         tree.load()
 
 
+@only(Folder)
+def test_an_instrument_of_broken_songs_alone_is_missed(tree):
+    write_noise(Path(tree.root) / "first song" / "tuba.wav", 1, seconds=2.0)
+    with (
+        pytest.warns(MsaWarning, match="1 of 2 songs were left out: first song"),
+        pytest.raises(InstrumentError, match=r"one of \['guitar', 'piano'\], got 'tuba'"),
+    ):
+        tree.load(instruments=["piano", "tuba"])
+
+
 @only(MUSDB18)
 def test_musdb_has_a_validation_split_within_its_training_folder(tree):
     groups = {split: [m.group for m in tree.load(split)[0]] for split in tree.splits}

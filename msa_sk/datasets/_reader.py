@@ -201,7 +201,7 @@ class Reader(ABC):
         if split is not None and split not in self.splits:
             expected = f"one of {list(self.splits)}, or None" if self.splits else "None"
             remedy = "Choose one." if self.splits else f"{name} has no official splits."
-            raise ParameterError(f"{name}.load(split=)", expected, repr(split), remedy)
+            raise ParameterError(f"{name}: split", expected, repr(split), remedy)
         root = Path(self.root)
         places = self._songs(split) if root.is_dir() else []
         if not places:
@@ -295,15 +295,10 @@ class Reader(ABC):
         """Report what went wrong, and return the rest."""
         pairs = [outcome.pair for outcome in outcomes if outcome.pair is not None]
         broken = [f"{one.title} ({one.error})" for one in outcomes if one.error]
-        found = {name for _, scene in pairs for name in scene.instruments}
         if len(broken) == len(outcomes):
             raise InputError(
                 str(self.root), "songs that can be read", "none: " + _some(broken), "Repair them."
             )
-        for name in wanted or ():
-            if name not in found:
-                played = set().union(*(outcome.played for outcome in outcomes))
-                raise unknown_name("instruments", name, sorted(played))
         n_songs = len(outcomes)
         partial = [one.title for one in outcomes if one.is_partial]
         repaired = [" ".join(one.repairs) for one in outcomes if one.repairs]
@@ -315,6 +310,11 @@ class Reader(ABC):
             if titles:
                 message = f"{len(titles)} of {n_songs} songs {what}: {_some(titles)}"
                 warnings.warn(message, category, stacklevel=3)
+        found = {name for _, scene in pairs for name in scene.instruments}
+        played = set().union(*(one.played for one in outcomes if not one.error))
+        for name in wanted or ():
+            if name not in found:
+                raise unknown_name("instruments", name, sorted(played))
         return [mixture for mixture, _ in pairs], [scene for _, scene in pairs]
 
     def _check(self, place: Any, decode: bool) -> Iterator[Problem]:

@@ -24,7 +24,7 @@ class MIR1K(Reader):
         Whether to read the 110 whole songs instead of the clips.
     """
 
-    licence = "for research; the data set names no licence"
+    licence = "for research; no licence is named"
     source = "http://mirlab.org/dataset/public"
     splits = ("train", "test")
     instruments = ("accompaniment", "vocals")

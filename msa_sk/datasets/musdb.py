@@ -42,7 +42,7 @@ class MUSDB18(Reader):
         X, y = MUSDB18("musdb18hq").load("train", ["vocals", "bass"])
     """
 
-    licence = "for education only; most songs CC BY-NC-SA, see the data set's page"
+    licence = "for education only; 48 songs CC BY-NC-SA"
     source = "https://zenodo.org/records/3338373"
     splits = ("train", "validation", "test")
     instruments = ("vocals", "drums", "bass", "other")
