@@ -348,6 +348,16 @@ def test_an_instrument_of_broken_songs_alone_is_missed(tree):
         tree.load(instruments=["piano", "tuba"])
 
 
+@only(Folder)
+def test_a_warning_names_ten_songs_at_most(tree):
+    for i in range(13):
+        place = Path(tree.root) / f"x{i:02d}"
+        place.mkdir()
+        (place / "piano.wav").write_text("no audio")
+    with pytest.warns(MsaWarning, match=r"13 of 15 songs were left out: x00 .*; x09 .*; and 3 mo"):
+        tree.load()
+
+
 @only(MUSDB18)
 def test_musdb_has_a_validation_split_within_its_training_folder(tree):
     groups = {split: [m.group for m in tree.load(split)[0]] for split in tree.splits}

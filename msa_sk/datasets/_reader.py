@@ -317,33 +317,25 @@ class Reader(ABC):
                 raise unknown_name("instruments", name, sorted(played))
         return [mixture for mixture, _ in pairs], [scene for _, scene in pairs]
 
-    def _check(self, place: Any, decode: bool) -> Iterator[Problem]:
-        try:
+    def _check(self, place: Any, decode: bool) -> list[Problem]:
+        problems: list[Problem] = []
+        with _noting(problems, _name(place), place):
             song = self._song_with_stems(place)
-        except (MsaError, OSError) as error:
-            yield _problem(_name(place), place, error)
-            return
-        audio = [song.mixture, *(stem.audio for stem in song.stems)]
-        clips = {clip.path: clip for clip in audio if clip is not None}
-        whole = []
-        for clip in clips.values():
-            try:
-                _read_end(clip, decode)
-                whole.append(clip)
-            except MsaError as error:
-                yield _problem(song.title, clip.path, error)
-        try:
-            _common_duration(whole)
-        except MsaError as error:
-            yield _problem(song.title, place, error)
-        for stem in song.stems:
-            try:
-                with warnings.catch_warnings():
+            audio = [song.mixture, *(stem.audio for stem in song.stems)]
+            clips = {clip.path: clip for clip in audio if clip is not None}
+            whole = []
+            for path, clip in clips.items():
+                with _noting(problems, song.title, path):
+                    _read_end(clip, decode)
+                    whole.append(clip)
+            with _noting(problems, song.title, place):
+                _common_duration(whole)
+            for stem in song.stems:
+                with _noting(problems, song.title, stem.notes), warnings.catch_warnings():
                     warnings.simplefilter("ignore", NotesWarning)
                     if stem.notes is not None:
                         self._notes(stem.notes, stem.instrument)
-            except (MsaError, OSError) as error:
-                yield _problem(song.title, stem.notes, error)
+        return problems
 
 
 class PianoReader(Reader):
@@ -452,15 +444,21 @@ def _name(place: Any) -> str:
     return place.name if isinstance(place, Path) else str(place)
 
 
-def _problem(song: str, path: Any, error: Exception) -> Problem:
-    if isinstance(error, InputError):
-        return Problem(song, error.item, f"expected {error.expected}, got {error.got}")
-    return Problem(song, str(path), str(error))
+@contextmanager
+def _noting(problems: list[Problem], song: str, path: Any) -> Iterator[None]:
+    """Write down what goes wrong in the block, and go on behind it."""
+    try:
+        yield
+    except InputError as error:
+        reason = f"expected {error.expected}, got {error.got}"
+        problems.append(Problem(song, error.item, reason))
+    except (MsaError, OSError) as error:
+        problems.append(Problem(song, str(path), str(error)))
 
 
 def _some(titles: Sequence[str]) -> str:
     rest = len(titles) - _MAX_NAMED
-    more = f"; and {rest} more, which validate() lists" if rest > 0 else ""
+    more = f"; and {rest} more" if rest > 0 else ""
     return "; ".join(titles[:_MAX_NAMED]) + more + "."
 
 
