@@ -79,6 +79,12 @@ class SceneEstimator(BaseEstimator):
             If X and y do not fit together.
         """
         self._is_fitted = False  # until all has gone well
+        self._fit(*self._begin(X, y))
+        self._is_fitted = True
+        return self
+
+    def _begin(self, X: Any, y: Any) -> tuple[list, list[Scene]]:
+        """Return what `_fit` learns from; the parameters and instruments are settled then."""
         check_parameters(self)
         items = self._begin_fit(X)
         if not items:
@@ -91,9 +97,7 @@ class SceneEstimator(BaseEstimator):
         else:
             scenes = check_scenes(y, [_mixture_of(item) for item in items])
             self.instruments_ = check_instruments(getattr(self, "instruments", None), scenes)
-        self._fit(items, scenes)
-        self._is_fitted = True
-        return self
+        return items, scenes
 
     def predict(self, X: Any) -> list[Scene]:
         """Return what is in each mixture.

@@ -226,12 +226,19 @@ class Cerberus(NeuralEstimator):
     validation_fraction : float, default=0.1
         The share of songs (`Mixture.group`) that is held out to choose the best epoch's
         weights; 0 holds none out and keeps the last.
+        Where `fit` is given `X_val` and `y_val`, these choose, and nothing is held out.
     patience : int or None, default=None
         End training after so many epochs without a better validation loss.
     instruments : sequence of str, default=None
         What to look for; None takes all names in y, sorted.
     transformer : STFT, default=None
         None is ``STFT()``: 16 kHz, 1024-point windows, hop 256 (section 3.3.4).
+    warm_start : bool, default=False
+        Begin from the weights of the fit before. With other `instruments`, only the body is
+        kept, and the heads are made anew: so a saved model is tuned to other instruments.
+    callbacks : list of skorch.callbacks.Callback, default=None
+        Called as skorch does, in training; see `NeuralEstimator`. They are not saved with the
+        model.
     checkpoint : path-like, default=None
         A file that keeps the state of training after each epoch: a `fit` that was killed or
         interrupted, called again with the same parameters and data, goes on from there and
@@ -327,6 +334,8 @@ class Cerberus(NeuralEstimator):
         patience: int | None = None,
         instruments: Sequence[str] | None = None,
         transformer: STFT | None = None,
+        warm_start: bool = False,
+        callbacks: Sequence[Any] | None = None,
         checkpoint: str | os.PathLike | None = None,
         checkpoint_minutes: float = 5.0,
         device: str = "auto",
@@ -357,6 +366,8 @@ class Cerberus(NeuralEstimator):
         self.patience = patience
         self.instruments = instruments
         self.transformer = transformer
+        self.warm_start = warm_start
+        self.callbacks = callbacks
         self.checkpoint = checkpoint
         self.checkpoint_minutes = checkpoint_minutes
         self.device = device
@@ -373,7 +384,9 @@ class Cerberus(NeuralEstimator):
             "additive": whole,
         }
 
-    def _fit(self, items: list[Spectrogram], scenes: list[Scene]) -> None:
+    def _select(
+        self, items: list[Spectrogram], scenes: list[Scene], name: str = "y"
+    ) -> tuple[list[Spectrogram], list[Scene]]:
         if not (self.dc_weight or self.mi_weight or self.tr_weight):
             raise ParameterError(
                 "Cerberus(dc_weight=, mi_weight=, tr_weight=)",
@@ -390,14 +403,14 @@ class Cerberus(NeuralEstimator):
         ]
         if not known:
             raise InputError(
-                "y",
+                name,
                 "a scene whose "
                 + " or ".join(["sources"] * separates + ["notes"] * transcribes)
                 + " are known",
                 "none",
                 "Give the truth that the weights ask for.",
             )
-        super()._fit([items[i] for i in known], [scenes[i] for i in known])
+        return [items[i] for i in known], [scenes[i] for i in known]
 
     def _make_module(self, n_bins: int, n_sources: int) -> CerberusModule:
         weights = {"embedding": self.dc_weight, "mask": self.mi_weight, "roll": self.tr_weight}

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -67,21 +69,26 @@ class KeepBest(Callback, Resumable):
 
 
 class Progress(Callback):
-    """A bar over all batches and a row per epoch, on a terminal; elsewhere nothing."""
+    """A bar over all batches and a row per epoch, on a terminal; elsewhere nothing.
+
+    A terminal that goes away takes the bar with it, and not the training.
+    """
 
     def __init__(self, max_epochs: int, batches_per_epoch: int):
         self.max_epochs = max_epochs
         self.batches_per_epoch = batches_per_epoch
-        self.bar_ = None
+        self.bar_: tqdm | None = None
 
     def on_train_begin(self, net, **kwargs):
-        if sys.stderr.isatty() and multiprocessing.parent_process() is None:
-            total = self.max_epochs * self.batches_per_epoch
-            self.bar_ = tqdm(total=total, unit="batch", desc="training", leave=False)
+        with self._optional():
+            if sys.stderr.isatty() and multiprocessing.parent_process() is None:
+                total = self.max_epochs * self.batches_per_epoch
+                self.bar_ = tqdm(total=total, unit="batch", desc="training", leave=False)
 
     def on_batch_end(self, net, training=False, **kwargs):
         if self.bar_ is not None and training:
-            self.bar_.update()
+            with self._optional():
+                self.bar_.update()
 
     def on_epoch_end(self, net, **kwargs):
         if self.bar_ is None:
@@ -91,9 +98,18 @@ class Progress(Callback):
             n for n in row if n.startswith(("train_", "valid_")) and isinstance(row[n], float)
         ]
         losses = "  ".join(f"{name} {row[name]:.4f}" for name in names)
-        self.bar_.write(f"epoch {row['epoch']:3d}  {losses}", file=sys.stderr)
+        with self._optional():
+            self.bar_.write(f"epoch {row['epoch']:3d}  {losses}", file=sys.stderr)
 
     def on_train_end(self, net, **kwargs):
         if self.bar_ is not None:
-            self.bar_.close()
+            with self._optional():
+                self.bar_.close()
+            self.bar_ = None
+
+    @contextmanager
+    def _optional(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, AttributeError):  # closed, or never there
             self.bar_ = None

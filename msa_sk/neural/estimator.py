@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from msa_sk._sklearn import StrOptions, real, whole
-from msa_sk._validation import check_random
+from msa_sk._validation import check_parameters, check_random, check_scenes
 from msa_sk._version import __version__
 from msa_sk.base import SpectralEstimator, has_rest, stack_sources
-from msa_sk.exceptions import ParameterError
+from msa_sk.exceptions import InputError, InstrumentError, ParameterError
 from msa_sk.neural.callbacks import KeepBest, Progress
 from msa_sk.neural.checkpoint import Checkpoint, digest
 from msa_sk.neural.data import Example, LevelledSTFT, SceneDataset, collate
@@ -40,7 +40,13 @@ class NeuralEstimator(SpectralEstimator):
     - ``_decode(heads, spectrogram)`` makes a Scene of one mixture's heads.
 
     The number of sources that the network knows is that of `instruments_`, and one more for
-    the rest where the training mixtures hold more than the wanted instruments.
+    the rest where the training mixtures hold more than the wanted instruments. What depends on
+    them, and is made anew for others, the network keeps under the name ``heads``.
+
+    `callbacks` are skorch's, or anything with its methods; they see `net_`. One that raises
+    KeyboardInterrupt, as skorch's EarlyStopping does, or sets ``net.stopped_``, ends training
+    after the epoch. What one knows is in the checkpoint if it is a
+    `msa_sk.neural.checkpoint.Resumable`.
     """
 
     _parameter_constraints = {
@@ -54,6 +60,8 @@ class NeuralEstimator(SpectralEstimator):
         "patience": [None, whole(1)],
         "instruments": [None, list, tuple],
         "transformer": [None, STFT],
+        "warm_start": ["boolean"],
+        "callbacks": [None, list, tuple],
         "checkpoint": [None, str, os.PathLike],
         "checkpoint_minutes": [real(0)],
         "device": [str],
@@ -62,10 +70,10 @@ class NeuralEstimator(SpectralEstimator):
     }
 
     # Of this machine and this run, and not of the model.
-    _not_saved: tuple[str, ...] = ("checkpoint",)
+    _not_saved: tuple[str, ...] = ("callbacks", "checkpoint")
     # What makes no difference to how training goes on; a subclass adds what `predict` reads.
     _not_trained_by: tuple[str, ...] = (
-        *("checkpoint", "checkpoint_minutes", "device", "random_state", "verbose"),
+        *("callbacks", "checkpoint", "checkpoint_minutes", "device", "random_state", "verbose"),
     )
 
     @abstractmethod
@@ -82,38 +90,202 @@ class NeuralEstimator(SpectralEstimator):
     @abstractmethod
     def _decode(self, heads: dict[str, np.ndarray], spectrogram: Spectrogram) -> Scene: ...
 
-    def _fit(self, items: list[Spectrogram], scenes: list[Scene]) -> None:
+    def fit(
+        self, X: Any, y: Any = None, *, X_val: Any = None, y_val: Any = None
+    ) -> "NeuralEstimator":
+        """Learn from mixtures and what is in them.
+
+        Parameters
+        ----------
+        X : list or ndarray of length n_mixes
+            Mixtures, Spectrograms, arrays, paths or Clips; or an array of shape
+            (n_mixes, n_samples) or (n_mixes, n_channels, n_samples).
+        y : list or ndarray of length n_mixes
+            The true Scenes; or arrays of shape (n_sources, n_samples), or dicts of
+            instrument to audio.
+        X_val, y_val : list or ndarray, default=None
+            Others of their kind, to choose the best epoch's weights by (the names are those
+            of scikit-learn's gradient boosting); without them songs of `X` are held out.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ParameterError
+            If a parameter is out of range.
+        InputError
+            If X and y do not fit together, or a checkpoint is of another training.
+        TrainingError
+            If a loss or a gradient is not finite, or a checkpoint cannot be written.
+        """
+        start = self._weights() if self.warm_start and self.__sklearn_is_fitted__() else None
+        self._is_fitted = False  # until all has gone well
+        items, scenes = self._begin(X, y)
+        self._fit(items, scenes, self._check_validation(X_val, y_val), start)
+        self._is_fitted = True
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None) -> "NeuralEstimator":
+        """Learn from some mixtures in one pass over them.
+
+        The first call settles the instruments, and on which scale inputs are seen; later ones
+        go on from there, or from `fit`. Every pass has the learning rate `lr`, which
+        `set_params` may change, whatever `lr_schedule` says; nothing is held out, and nothing
+        is written to `checkpoint`.
+
+        Parameters
+        ----------
+        X, y : list or ndarray of length n_mixes
+            As in `fit`.
+
+        Returns
+        -------
+        self
+        """
+        if self.__sklearn_is_fitted__():
+            check_parameters(self)
+            items, scenes = self._select(*self._check_more(X, y, "X", "y"))
+            dataset = self._dataset(items, scenes)
+        else:
+            items, scenes = self._select(*self._begin(X, y))
+            self.has_rest_ = has_rest(items, scenes, self.instruments_)
+            dataset = self._dataset(items, scenes)
+            seed = int(check_random(self.random_state).randint(2**31 - 1))
+            with isolated_seed(seed):
+                self.net_ = self._make_net(seed).initialize()
+                self._before_training(self.net_.module_, dataset)
+        n_passes = len(self.net_.history)
+        with isolated_seed(self.net_.seed + n_passes):
+            self.net_.one_pass(dataset, self.lr)
+            self._after_training(dataset)
+        self._note_training()
+        self._is_fitted = True
+        return self
+
+    def _fit(
+        self,
+        items: list[Spectrogram],
+        scenes: list[Scene],
+        validation: tuple[list[Spectrogram], list[Scene]] | None = None,
+        start: dict[str, Any] | None = None,
+    ) -> None:
+        items, scenes = self._select(items, scenes)
         random = check_random(self.random_state)
         checkpoint = None
         if self.checkpoint is not None:
-            fingerprint = self._fingerprint(items, scenes)
+            fingerprint = self._fingerprint(items, scenes, validation, start)
             checkpoint = Checkpoint(self.checkpoint, self.checkpoint_minutes, fingerprint, random)
         seed = int(random.randint(2**31 - 1))
         self.has_rest_ = has_rest(items, scenes, self.instruments_)
-        train, valid = (
-            self._dataset([items[i] for i in part], [scenes[i] for i in part])
-            for part in split_by_group(items, self.validation_fraction, random)
-        )
+        if validation is None:
+            train, valid = (
+                self._dataset([items[i] for i in part], [scenes[i] for i in part])
+                for part in split_by_group(items, self.validation_fraction, random)
+            )
+        else:
+            train, valid = self._dataset(items, scenes), self._dataset(*validation)
         with isolated_seed(seed):
             self.net_ = self._make_net(seed, n_batches=-(-len(train) // self.batch_size))
             self.net_.initialize()
-            if checkpoint is None or checkpoint.state is None:
+            if start is not None:
+                self._start_from(start)
+            elif checkpoint is None or checkpoint.state is None:
                 self._before_training(self.net_.module_, train)
             self.net_.train(train, valid, self.max_epochs, checkpoint)
             self._after_training(train)
+        self._note_training()
+
+    def _note_training(self) -> None:
         self.history_ = self.net_.epochs()
         self.n_iter_ = len(self.history_)
+
+    def _select(
+        self, items: list[Spectrogram], scenes: list[Scene], name: str = "y"
+    ) -> tuple[list[Spectrogram], list[Scene]]:
+        """Return what can be learnt from; a subclass may refuse, or leave out, the rest."""
+        return items, scenes
+
+    def _check_validation(self, X: Any, y: Any) -> tuple[list[Spectrogram], list[Scene]] | None:
+        if X is None and y is None:
+            return None
+        if X is None or y is None:
+            raise InputError("X_val, y_val", "both or none", "one of them", "Pass the other.")
+        return self._select(*self._check_more(X, y, "X_val", "y_val"), "y_val")
+
+    def _check_more(
+        self, X: Any, y: Any, X_name: str, y_name: str
+    ) -> tuple[list[Spectrogram], list[Scene]]:
+        """Return mixtures and truths that came after those which settled the instruments."""
+        items = self._accept(X)
+        if not items:
+            raise InputError(X_name, "at least one mixture", "none", "Pass some.")
+        scenes = check_scenes(y, [item.mixture for item in items], y_name)
+        new = {name for scene in scenes for name in scene.instruments} - set(self.instruments_)
+        if new and not getattr(self, "has_rest_", True):
+            raise InstrumentError(
+                y_name,
+                f"only {', '.join(self.instruments_)}",
+                ", ".join(sorted(new)),
+                "Show mixtures with all instruments to the first call.",
+            )
+        return items, scenes
+
+    # From weights that are there
+
+    def _weights(self) -> dict[str, Any]:
+        """Return from what a warm start begins."""
+        return {
+            "instruments": list(self.instruments_),
+            "has_rest": self.has_rest_,
+            "transformer": self.transformer_.get_params(),
+            "module": {k: v.clone() for k, v in self.net_.module_.state_dict().items()},
+        }
+
+    def _start_from(self, start: dict[str, Any]) -> None:
+        """Take weights over: all of them, or for other instruments all but the heads."""
+        module = self.net_.module_
+        same_sources = (list(self.instruments_), self.has_rest_) == (
+            start["instruments"],
+            start["has_rest"],
+        )
+        ours, wrong = module.state_dict(), None
+        if start["transformer"] != self.transformer_.get_params():
+            wrong = f"the transformer {self.transformer_}"
+        for name, theirs in start["module"].items():
+            if not same_sources and name.startswith("heads."):
+                continue
+            if name in ours and ours[name].shape == theirs.shape:
+                ours[name] = theirs
+            elif name in ours or not name.startswith("heads."):
+                wrong = wrong or f"another {name}"
+        if wrong:
+            raise ParameterError(
+                f"{type(self).__name__}(warm_start=)",
+                "the network that was fitted before",
+                wrong,
+                "Leave the sizes of the network and the transformer as they were.",
+            )
+        module.load_state_dict(ours)
 
     def _dataset(self, items: list[Spectrogram], scenes: list[Scene]) -> SceneDataset:
         return SceneDataset(items, scenes, self._make_target, self.sequence_length)
 
-    def _fingerprint(self, items: list[Spectrogram], scenes: list[Scene]) -> dict:
+    def _fingerprint(
+        self,
+        items: list[Spectrogram],
+        scenes: list[Scene],
+        validation: tuple[list[Spectrogram], list[Scene]] | None,
+        start: dict[str, Any] | None,
+    ) -> dict:
         """Return by what a checkpoint knows this training: see `Checkpoint`."""
         name = type(self).__name__
         parameters = encode_parameters(self, without=self._not_trained_by)
         seed = self.random_state if isinstance(self.random_state, Integral) else None
         same = {f"{name}({key}=)": value for key, value in parameters.items()}
         same |= {f"{name}(random_state=)": seed, "X": digest(items), "y": digest(scenes)}
+        same |= {"X_val, y_val": digest(validation), "the weights before": digest(start)}
         alike = {
             "msa_sk": __version__,
             "torch": torch.__version__,
@@ -125,10 +297,11 @@ class NeuralEstimator(SpectralEstimator):
     def _make_net(self, seed: int, n_batches: int = 0) -> SceneNet:
         """Return a new net; an epoch of its training has so many batches."""
         terms, loss = self._make_loss()
-        callbacks: list[tuple[str, Any]] = [("keep_best", KeepBest(self.patience))]
+        callbacks: list[Any] = [("keep_best", KeepBest(self.patience))]
         if self.lr_schedule != "constant":
             schedule = Schedule(self.lr_schedule, self.max_epochs * n_batches)
             callbacks.append(("schedule", schedule))
+        callbacks += self.callbacks or ()
         if self.verbose:
             callbacks.append(("progress", Progress(self.max_epochs, n_batches)))
         n_sources = len(self.instruments_) + self.has_rest_
@@ -183,7 +356,7 @@ class NeuralEstimator(SpectralEstimator):
         self.has_rest_ = values["has_rest_"]
         self.history_, self.n_iter_ = values["history_"], values["n_iter_"]
         with isolated_seed(0):
-            self.net_ = self._make_net(0).initialize()
+            self.net_ = self._make_net(0).initialize().recall(self.history_)
         prefix = "module."
         weights = {
             k.removeprefix(prefix): torch.from_numpy(v.copy())

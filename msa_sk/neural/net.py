@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet
+from skorch.history import History
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -128,6 +129,15 @@ class SceneNet(NeuralNet):
         del self.batches, self.interrupt
         return self
 
+    def one_pass(self, dataset: SceneDataset, lr: float) -> "SceneNet":
+        """Go over the examples once more, at one learning rate."""
+        others = [(name, one) for name, one in self.callbacks_ if name != "schedule"]
+        self.callbacks_: list[tuple[str, Any]] = others
+        for group in self.optimizer_.param_groups:
+            group["lr"] = lr
+        self.stopped_ = False
+        return self.train(dataset, max_epochs=len(self.history) + 1)
+
     def _loader(self, dataset: SceneDataset, **batching: Any) -> DataLoader:
         return DataLoader(dataset, collate_fn=collate, generator=self.generator_, **batching)
 
@@ -181,6 +191,11 @@ class SceneNet(NeuralNet):
         """Return what the module gives for a batch, in evaluation mode, as arrays."""
         output = self.evaluation_step((batch, None))
         return {name: value.float().cpu().numpy() for name, value in output.items()}
+
+    def recall(self, epochs: list[dict[str, float]]) -> "SceneNet":
+        """Take over a history as `epochs` returned it."""
+        self.history = History({**row, "batches": []} for row in epochs)
+        return self
 
     def epochs(self) -> list[dict[str, float]]:
         """Return the history as one flat dict per epoch: its number, losses and their terms."""

@@ -1,0 +1,302 @@
+"""How networks are trained: rates, clipping, validation, callbacks, and what they begin from."""
+
+import pickle
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from skorch.callbacks import Callback, EarlyStopping
+
+import msa_sk
+from msa_sk import STFT, Cerberus, Mixture, Scene
+from msa_sk.datasets import make_scenes
+from msa_sk.exceptions import InputError, InstrumentError, ParameterError
+from msa_sk.neural.callbacks import Progress
+from msa_sk.neural.clipping import GradientClipping, percentile
+from msa_sk.neural.schedule import Schedule
+
+RATE = 8000
+TINY = {
+    "hidden_size": 6,
+    "n_layers": 1,
+    "embedding_size": 3,
+    "max_epochs": 2,
+    "batch_size": 2,
+    "random_state": 0,
+    "device": "cpu",
+    "transformer": STFT(RATE, 256, 128),
+}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_scenes(6, duration=0.5, sample_rate=RATE, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def others():
+    return make_scenes(4, ("bass", "drums"), duration=0.5, sample_rate=RATE, random_state=1)
+
+
+def weights_of(estimator):
+    weights = estimator.net_.module_.state_dict()
+    return {name: value.clone() for name, value in weights.items()}
+
+
+def same(one, other, prefix=""):
+    return all(torch.equal(one[name], other[name]) for name in one if name.startswith(prefix))
+
+
+# ------------------------------------------------------------------------- learning rates
+
+
+def rates(name, n_batches, losses, batches_per_epoch):
+    """Return the learning rate at the end of each epoch, whose validation losses are given."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    net = SimpleNamespace(optimizer_=optimizer, history=[])
+    schedule, seen = Schedule(name, n_batches), []
+    schedule.on_train_begin(net)
+    for loss in losses:
+        for _ in range(batches_per_epoch):
+            optimizer.step()
+            schedule.on_batch_end(net, training=True)
+            schedule.on_batch_end(net, training=False)
+        net.history.append({"train_loss": 0.0, **({} if loss is None else {"valid_loss": loss})})
+        schedule.on_epoch_end(net)
+        seen.append(optimizer.param_groups[0]["lr"])
+    return seen
+
+
+def test_rates_are_halved_after_five_epochs_without_a_better_loss():
+    losses = [3, 2, 2, 2, 2, 2, 2, 1, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5]
+    expected = [1.0] * 6 + [0.5] * 6 + [0.25] * 5 + [0.125]
+    assert rates("halve", 99, losses, 1) == expected
+    assert rates("halve", 99, [None] * 6, 1) == [1, 1, 1, 1, 1, 0.5]
+
+
+def test_rates_decay_by_the_thousand_steps():
+    seen = rates("decay", 99, [1, 1, 1, 1], 5000)
+    np.testing.assert_allclose(seen, [1, 0.98, 0.98, 0.98**2])
+
+
+def test_a_cosine_ends_at_nothing():
+    seen = rates("cosine", 20, [1] * 4, 5)
+    np.testing.assert_allclose(
+        seen, [0.5 + np.sqrt(0.125), 0.5, 0.5 - np.sqrt(0.125), 0], atol=1e-9
+    )
+
+
+# ------------------------------------------------------------------------------- clipping
+
+
+def test_percentiles_are_those_of_numpy(rng):
+    values = sorted(rng.exponential(size=101).tolist())
+    for n in (1, 2, 7, 101):
+        for q in (0, 10, 33.3, 100):
+            assert percentile(values[:n], q) == pytest.approx(np.percentile(values[:n], q))
+
+
+def test_autoclip_clips_to_the_tenth_percentile_of_unclipped_norms(rng):
+    clipping, norms = GradientClipping("autoclip"), rng.exponential(size=30)
+    for k, norm in enumerate(norms):
+        parameter = torch.nn.Parameter(torch.zeros(2))
+        parameter.grad = torch.tensor([0.6, 0.8]) * norm
+        assert clipping([parameter]).item() == pytest.approx(norm, rel=1e-5)
+        limit = np.percentile(norms[: k + 1], 10)
+        expected = min(norm, limit)
+        assert parameter.grad.norm().item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("limit", [1.0, None, "autoclip"])
+def test_a_gradient_that_overflows_is_told(limit):
+    clipping = GradientClipping(limit)
+    parameter = torch.nn.Parameter(torch.zeros(2))
+    parameter.grad = torch.tensor([3e38, 3e38])
+    assert not clipping([parameter]).isfinite()
+    assert clipping.norms == []
+
+
+# ----------------------------------------------------------------------------- validation
+
+
+def test_validation_data_choose_the_best_epoch(data):
+    X, y = data
+    parameters = {**TINY, "max_epochs": 9, "lr": 3.0, "lr_schedule": "constant"}
+    estimator = Cerberus(**parameters).fit(X[:4], y[:4], X_val=X[4:], y_val=y[4:])
+    losses = [row["valid_loss"] for row in estimator.history_]
+    best = int(np.argmin(losses))
+    again = Cerberus(**{**parameters, "max_epochs": best + 1})
+    again.fit(X[:4], y[:4], X_val=X[4:], y_val=y[4:])
+    assert best < 8
+    assert same(weights_of(estimator), weights_of(again))
+    # All of X is trained on: what is held out by default is not missing.
+    whole = Cerberus(**{**parameters, "validation_fraction": 0, "max_epochs": 1}).fit(X[:4], y[:4])
+    assert whole.history_[0]["train_loss"] == again.history_[0]["train_loss"]
+
+
+def test_validation_data_are_checked_like_others(data):
+    X, y = data
+    estimator = Cerberus(**TINY)
+    with pytest.raises(InputError, match="X_val, y_val: expected both or none"):
+        estimator.fit(X, y, X_val=X)
+    with pytest.raises(InputError, match="y_val: expected 1 scenes"):
+        estimator.fit(X, y, X_val=X[:1], y_val=y[:2])
+    unknown = [Scene(y[0].instruments, RATE)]
+    with pytest.raises(InputError, match="y_val: expected a scene whose"):
+        estimator.fit(X, y, X_val=X[:1], y_val=unknown)
+
+
+# ------------------------------------------------------------------------------ callbacks
+
+
+class Recorder(Callback):
+    """Notes what it is told."""
+
+    def __init__(self):
+        self.calls = []
+
+    def on_epoch_end(self, net, **kwargs):
+        self.calls.append(("epoch", net.history[-1]["train_loss"]))
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        self.calls.append(("gradient", len(list(named_parameters))))
+
+
+def test_callbacks_are_called(data, tmp_path):
+    recorder = Recorder()
+    estimator = Cerberus(**TINY, validation_fraction=0, callbacks=[recorder]).fit(*data)
+    kinds = [kind for kind, _ in recorder.calls]
+    assert kinds == [*["gradient"] * 3, "epoch"] * 2
+    losses = [value for kind, value in recorder.calls if kind == "epoch"]
+    assert losses == [row["train_loss"] for row in estimator.history_]
+    assert same(
+        weights_of(Cerberus(**TINY, validation_fraction=0).fit(*data)), weights_of(estimator)
+    )
+    back = msa_sk.load(estimator.save(tmp_path / "model.msa"))
+    assert back.callbacks is None
+    pickle.loads(pickle.dumps(estimator)).predict(data[0][:1])
+
+
+def test_a_callback_may_end_training(data):
+    stopping = EarlyStopping(monitor="train_loss", patience=1, threshold=1e9, sink=lambda _: None)
+    estimator = Cerberus(**{**TINY, "max_epochs": 9}, callbacks=[("stop", stopping)]).fit(*data)
+    assert estimator.n_iter_ < 9
+    assert estimator.predict(data[0][:1])[0].sources is not None
+
+
+def test_a_terminal_that_goes_away_is_no_harm(data, monkeypatch):
+    class Gone:
+        """A terminal until something is written."""
+
+        def isatty(self):
+            return True
+
+        def write(self, *text):
+            raise BrokenPipeError
+
+        flush = write
+
+    expected = weights_of(Cerberus(**TINY).fit(*data))
+    for terminal in (Gone(), None):
+        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setattr("msa_sk.neural.callbacks.multiprocessing.parent_process", lambda: None)
+        assert same(weights_of(Cerberus(**TINY).fit(*data)), expected)
+    progress = Progress(1, 1)
+    progress.on_train_begin(None)
+    assert progress.bar_ is None
+
+
+# ------------------------------------------------------------------------ what is there already
+
+
+def test_a_warm_start_goes_on_from_the_weights(data):
+    estimator = Cerberus(**{**TINY, "warm_start": True, "lr": 1e-12}).fit(*data)
+    before = weights_of(estimator)
+    estimator.set_params(random_state=5).fit(*data)
+    for name, after in weights_of(estimator).items():
+        torch.testing.assert_close(after, before[name], atol=1e-6, rtol=0)
+    cold = clone(estimator).set_params(warm_start=False).fit(*data)
+    assert not torch.allclose(
+        weights_of(cold)["body.lstm.weight_hh_l0"], before["body.lstm.weight_hh_l0"], atol=1e-3
+    )
+
+
+def test_a_saved_model_is_tuned_to_other_instruments(data, others, tmp_path):
+    path = Cerberus(**TINY).fit(*data).save(tmp_path / "model.msa")
+    tuned = msa_sk.load(path).set_params(warm_start=True, lr=1e-12)
+    before = weights_of(tuned)
+    tuned.fit(*others)
+    after = weights_of(tuned)
+    assert tuned.instruments_ == ("bass", "drums")
+    torch.testing.assert_close(
+        after["body.lstm.weight_ih_l0"], before["body.lstm.weight_ih_l0"], atol=1e-6, rtol=0
+    )
+    assert same(before, after, "input_")
+    fresh = Cerberus(**{**TINY, "lr": 1e-12}).fit(*others)
+    for name, value in weights_of(fresh).items():
+        if name.startswith("heads."):  # as they are drawn for whom starts anew
+            torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
+    assert tuned.predict(others[0][:1])[0].instruments == ("bass", "drums")
+
+
+@pytest.mark.parametrize(
+    ("changes", "got"),
+    [
+        ({"hidden_size": 7}, r"another body.lstm.weight_ih_l0"),
+        ({"transformer": STFT(RATE, 512, 128)}, "the transformer STFT"),
+        ({"transformer": STFT(RATE, 256, 64)}, "the transformer STFT"),
+        ({"n_layers": 2}, None),
+    ],
+)
+def test_another_network_is_no_warm_start(data, changes, got):
+    estimator = Cerberus(**TINY, warm_start=True).fit(*data).set_params(**changes)
+    if got is None:  # layers may be added
+        estimator.fit(*data)
+        return
+    with pytest.raises(ParameterError, match=rf"warm_start=\): expected .* got {got}"):
+        estimator.fit(*data)
+
+
+def test_passes_one_by_one_are_a_training(data):
+    X, y = data
+    estimator = Cerberus(**{**TINY, "lr": 0.01, "lr_schedule": "decay"})
+    assert estimator.partial_fit(X, y) is estimator
+    assert estimator.instruments_ == ("guitar", "piano")
+    for _ in range(14):
+        estimator.partial_fit(X, y)
+    losses = [row["train_loss"] for row in estimator.history_]
+    assert estimator.n_iter_ == 15
+    assert losses[-1] < 0.8 * losses[0]
+    assert [row["epoch"] for row in estimator.history_] == list(range(1, 16))
+    # As a fit without validation at a constant rate begins.
+    fit = Cerberus(
+        **{**TINY, "lr": 0.01, "lr_schedule": "constant", "max_epochs": 1}, validation_fraction=0
+    )
+    assert fit.fit(X, y).history_[0]["train_loss"] == pytest.approx(losses[0], rel=1e-5)
+
+
+def test_later_passes_may_show_less_and_not_more(data, others, tmp_path):
+    X, y = data
+    estimator = Cerberus(**TINY).partial_fit(X, y)
+    rate = estimator.set_params(lr=0.5).partial_fit(X[:1], y[:1]).net_.optimizer_
+    assert rate.param_groups[0]["lr"] == 0.5
+    piano = Scene(("piano",), RATE, y[0].source("piano")[None])
+    estimator.partial_fit([Mixture(piano.sources[0], RATE)], [piano])
+    assert estimator.instruments_ == ("guitar", "piano")
+    with pytest.raises(InstrumentError, match="expected only guitar, piano, got bass, drums"):
+        estimator.partial_fit(*others)
+    back = msa_sk.load(estimator.save(tmp_path / "model.msa"))
+    assert back.partial_fit(X, y).n_iter_ == 4
+    assert back.history_[:3] == estimator.history_
+    assert pickle.loads(pickle.dumps(estimator)).partial_fit(X, y).n_iter_ == 4
+
+
+def test_a_fit_can_be_gone_on_with_and_forgotten(data):
+    estimator = Cerberus(**TINY).fit(*data)
+    first = weights_of(estimator)
+    assert estimator.partial_fit(*data).n_iter_ == 3
+    assert not same(weights_of(estimator), first)
+    assert same(weights_of(estimator.fit(*data)), first)
