@@ -4,6 +4,7 @@ Audio is ``(n_samples,)`` or ``(n_channels, n_samples)``, float32, full scale at
 """
 
 import os
+import stat
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -121,9 +122,14 @@ def audio_info(path: str | os.PathLike) -> AudioInfo:
     AudioError
         If there is no such file, or it is not audio, or ends before its header says.
     """
-    _check_exists(path)
-    stat = os.stat(path)
-    return _header(os.fspath(path), stat.st_mtime_ns, stat.st_size)
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):  # a name may hold what no name can
+        raise _no_file(path, "nothing there") from None
+    if not stat.S_ISREG(found.st_mode):
+        got = "a directory" if stat.S_ISDIR(found.st_mode) else "no regular file"
+        raise _no_file(path, got)
+    return _header(os.fspath(path), found.st_mtime_ns, found.st_size)
 
 
 @lru_cache(maxsize=4096)
@@ -314,7 +320,5 @@ def fit_length(audio: np.ndarray, n_samples: int) -> np.ndarray:
     return np.pad(audio, [(0, 0)] * (audio.ndim - 1) + [(0, missing)])
 
 
-def _check_exists(path: str | os.PathLike) -> None:
-    if not Path(path).is_file():
-        got = "a directory" if Path(path).is_dir() else "nothing there"
-        raise AudioError(str(path), "an audio file", got, "Check the path.")
+def _no_file(path: str | os.PathLike, got: str) -> AudioError:
+    return AudioError(os.fspath(path), "an audio file", got, "Check the path.")

@@ -2,8 +2,8 @@
 
 import math
 import os
-from dataclasses import dataclass, replace
-from numbers import Real
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -25,15 +25,15 @@ class Clip:
         In seconds; None reaches to the end of the file.
     gain : float, default=1.0
         The samples are multiplied by it.
-    channel : int, default=None
-        One channel of the file, counted from 0; None keeps them all.
+    channel : int or tuple of int, default=None
+        One channel of the file, counted from 0, or several in this order; None keeps them all.
     """
 
     path: str | os.PathLike
     start: float = 0.0
     duration: float | None = None
     gain: float = 1.0
-    channel: int | None = None
+    channel: int | tuple[int, ...] | None = None
 
     def __post_init__(self):
         problem = None
@@ -45,9 +45,7 @@ class Clip:
             problem = ("duration", "seconds above 0, or None", repr(self.duration))
         elif not _is_finite(self.gain):
             problem = ("gain", "a finite factor", repr(self.gain))
-        elif self.channel is not None and not (
-            isinstance(self.channel, int) and self.channel >= 0
-        ):
+        elif self.channel is not None and not _is_channel(self.channel):
             problem = ("channel", "a channel counted from 0, or None", repr(self.channel))
         if problem:
             name, expected, got = problem
@@ -68,14 +66,14 @@ class Clip:
         audio, _ = read_audio(self.path, self.start, self.duration, sample_rate)
         if self.channel is not None:
             channels = np.atleast_2d(audio)
-            if self.channel >= len(channels):
+            if np.max(self.channel) >= len(channels):
                 raise AudioError(
                     repr(self),
                     f"a channel below {len(channels)}, as the file has so many",
                     str(self.channel),
                     "Count channels from 0.",
                 )
-            audio = channels[self.channel]
+            audio = channels[np.asarray(self.channel)]
         return audio if self.gain == 1 else audio * np.float32(self.gain)
 
     def n_samples(self, sample_rate: int | None = None) -> int:
@@ -106,10 +104,19 @@ class Clip:
         AudioError
             If it would begin before this one begins, or after it ends.
         """
-        left = self.seconds - start
-        if start < 0 or left <= 0:
-            raise _outside(repr(self), self.seconds, start)
-        return replace(self, start=self.start + start, duration=min(duration, left))
+        return _excerpt(self, start, duration)
+
+
+@lru_cache(maxsize=64)
+def _excerpt(clip: Clip, start: float, duration: float) -> Clip:
+    """Return a stretch of a clip: for a mixture and for its scene the same object.
+
+    So data sets hold each clip once, and send it to workers once.
+    """
+    left = clip.seconds - start
+    if start < 0 or left <= 0:
+        raise _outside(repr(clip), clip.seconds, start)
+    return Clip(clip.path, clip.start + start, min(duration, left), clip.gain, clip.channel)
 
 
 #: What may stand where audio is asked for: samples, a file, a stretch of one, a sum of stretches.
@@ -192,5 +199,10 @@ def _outside(item: str, seconds: float, start: float) -> AudioError:
     )
 
 
+def _is_channel(value: object) -> bool:
+    channels = value if isinstance(value, tuple) and value else (value,)
+    return all(isinstance(one, int) and one >= 0 for one in channels)
+
+
 def _is_finite(value: object) -> bool:
-    return isinstance(value, Real) and math.isfinite(value)
+    return isinstance(value, float | int | np.floating | np.integer) and math.isfinite(value)

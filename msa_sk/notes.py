@@ -1,6 +1,7 @@
 """Notes: the note events of one instrument."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -82,21 +83,44 @@ class Notes:
     def excerpt(self, start: float, duration: float) -> "Notes":
         """Return what sounds within a stretch of time, counted from its start.
 
-        A note that is held over an edge is cut there, so that it still lights the roll.
+        A note that is held over an edge is cut there, so that it still lights the roll. The
+        notes are picked when they are asked for.
 
         Parameters
         ----------
         start, duration : float
             In seconds.
         """
-        end = start + duration
-        inside = self.select((self.onset < end) & (self.offset > start))
-        onset = np.clip(inside.onset - start, 0, None)
-        offset = np.clip(inside.offset - start, None, duration)
-        audible = offset > onset
-        return Notes(
-            onset[audible], offset[audible], inside.pitch[audible], inside.velocity[audible]
-        )
+        return _NotesExcerpt(self, start, duration)
+
+
+@lru_cache(maxsize=256)
+def _pick(whole: Notes, start: float, duration: float) -> Notes:
+    """Return the notes of a stretch; the last few are kept, since each column asks for them."""
+    end = start + duration
+    inside = whole.select((whole.onset < end) & (whole.offset > start))
+    onset = np.clip(inside.onset - start, 0, None)
+    offset = np.clip(inside.offset - start, None, duration)
+    audible = offset > onset
+    return Notes(onset[audible], offset[audible], inside.pitch[audible], inside.velocity[audible])
+
+
+class _NotesExcerpt(Notes):
+    """What sounds within a stretch of other notes.
+
+    100,000 excerpts would take a minute to pick and hundreds of megabytes to send to workers;
+    these share the notes of their song.
+    """
+
+    _stretch: tuple[Notes, float, float]
+
+    def __init__(self, whole: Notes, start: float, duration: float):
+        vars(self)["_stretch"] = (whole, start, duration)
+
+    onset = property(lambda self: _pick(*self._stretch).onset)
+    offset = property(lambda self: _pick(*self._stretch).offset)
+    pitch = property(lambda self: _pick(*self._stretch).pitch)
+    velocity = property(lambda self: _pick(*self._stretch).velocity)
 
 
 def _column(values: object, name: str) -> np.ndarray:
