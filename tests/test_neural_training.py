@@ -1,11 +1,15 @@
 """How networks are trained: rates, clipping, validation, callbacks, and what they begin from."""
 
+import os
 import pickle
+import signal
 import sys
+import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from sklearn.base import clone
 from skorch.callbacks import Callback, EarlyStopping
@@ -13,9 +17,11 @@ from skorch.callbacks import Callback, EarlyStopping
 import msa_sk
 from msa_sk import STFT, Cerberus, Mixture, Scene
 from msa_sk.datasets import make_scenes
-from msa_sk.exceptions import InputError, InstrumentError, ParameterError
+from msa_sk.exceptions import InputError, InstrumentError, ParameterError, TrainingError
 from msa_sk.neural.callbacks import Progress
 from msa_sk.neural.clipping import GradientClipping, percentile
+from msa_sk.neural.data import SceneDataset
+from msa_sk.neural.estimator import resolve_precision
 from msa_sk.neural.schedule import Schedule
 
 RATE = 8000
@@ -300,3 +306,150 @@ def test_a_fit_can_be_gone_on_with_and_forgotten(data):
     assert estimator.partial_fit(*data).n_iter_ == 3
     assert not same(weights_of(estimator), first)
     assert same(weights_of(estimator.fit(*data)), first)
+
+
+# ------------------------------------------------------------------------- loading, precision
+
+two_workers = pytest.mark.filterwarnings(
+    "ignore:This DataLoader will create:UserWarning",
+    "ignore:This process .* is multi-threaded:DeprecationWarning",
+)
+
+
+def in_a_worker():
+    return torch.utils.data.get_worker_info() is not None
+
+
+@two_workers
+def test_the_weights_do_not_depend_on_who_prepares(data, monkeypatch):
+    alone = Cerberus(**TINY).fit(*data)
+    helped = Cerberus(**TINY, num_workers=2).fit(*data)
+    assert same(weights_of(alone), weights_of(helped))
+    assert alone.history_ == helped.history_
+
+
+@two_workers
+def test_a_worker_that_dies_is_an_error_and_no_wait(data, monkeypatch):
+    whole = SceneDataset.__getitem__
+
+    def getitem(self, index):
+        if in_a_worker():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return whole(self, index)
+
+    monkeypatch.setattr(SceneDataset, "__getitem__", getitem)
+    start = time.monotonic()
+    with pytest.raises(TrainingError, match="prepares examples failed in epoch 1: .*worker"):
+        Cerberus(**TINY, num_workers=2).fit(*data)
+    assert time.monotonic() - start < 30
+
+
+@two_workers
+def test_what_goes_wrong_in_a_worker_names_the_file(tmp_path, data):
+    y = data[1]
+    X = []
+    for i, mixture in enumerate(data[0]):
+        path = tmp_path / f"{i}.wav"
+        soundfile.write(path, mixture.audio, RATE, subtype="FLOAT")
+        X.append(Mixture(path))
+
+    class Deleter(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            (tmp_path / "3.wav").unlink(missing_ok=True)
+
+    parameters = {**TINY, "validation_fraction": 0, "callbacks": [Deleter()]}
+    with pytest.raises(TrainingError, match="3.wav"):
+        Cerberus(**parameters, num_workers=1).fit(X, y)
+
+
+@two_workers
+def test_streams_of_workers_differ_and_repeat(data, monkeypatch):
+    """Whatever is drawn in a worker, by torch or numpy, is drawn from the estimator's seed."""
+
+    def drawn(seed):
+        whole, net = SceneDataset.__getitem__, []
+
+        def getitem(self, index):
+            inputs, target = whole(self, index)
+            if not in_a_worker():
+                return inputs, target
+            worker = torch.utils.data.get_worker_info().id
+            numbers = [worker, torch.rand(1).item(), np.random.random()]  # noqa: NPY002
+            return inputs, {**target, "numbers": np.array(numbers)}
+
+        class Reader(Callback):
+            def on_batch_begin(self, net_, batch, training, **kwargs):
+                net.extend(map(tuple, batch[1]["numbers"][:, :3].tolist()))
+
+        with monkeypatch.context() as patched:
+            patched.setattr(SceneDataset, "__getitem__", getitem)
+            parameters = {**TINY, "random_state": seed, "validation_fraction": 0}
+            Cerberus(**parameters, num_workers=2, callbacks=[Reader()]).fit(*data)
+        return net
+
+    one = drawn(0)
+    assert {worker for worker, *_ in one} == {0, 1}
+    for column in (1, 2):
+        assert len({numbers[column] for numbers in one}) == len(one) == 2 * len(data[0])
+    assert drawn(0) == one
+    assert set(drawn(1)).isdisjoint(one)
+
+
+def test_examples_can_be_prepared_anywhere(data):
+    """Other processes may have to be sent what they work with, without the network."""
+    datasets = []
+
+    class Reader(Callback):
+        def on_train_begin(self, net, X, **kwargs):
+            datasets.append((pickle.loads(pickle.dumps(X)), X[0]))
+
+    estimator = Cerberus(**TINY, callbacks=[Reader(), Recorder()]).fit(*data)
+    estimator.set_params(warm_start=True).fit(*data)
+    for sent, (inputs, target) in datasets:
+        for there, here in zip(sent[0], (inputs, target), strict=True):
+            assert there.keys() == here.keys()
+            assert all(np.array_equal(there[name], here[name]) for name in there)
+
+
+def test_bfloat16_learns_as_well(data):
+    X, y = data
+    parameters = {**TINY, "hidden_size": 32, "max_epochs": 40, "lr": 0.01}
+    scores, losses = {}, {}
+    for precision in ("float32", "bfloat16"):
+        estimator = Cerberus(**parameters, precision=precision, validation_fraction=0).fit(X, y)
+        scores[precision] = estimator.score(X, y)
+        losses[precision] = estimator.history_[-1]["train_loss"]
+        assert {w.dtype for w in weights_of(estimator).values()} == {torch.float32}
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.1)
+    assert scores["bfloat16"] > scores["float32"] - 0.5
+    assert scores["float32"] > 1
+
+
+def test_predictions_are_float32_whatever_training_was(data):
+    estimator = Cerberus(**TINY, precision="bfloat16").fit(*data)
+    scene = estimator.predict(data[0][:1])[0]
+    estimator.net_.precision = "float32"
+    again = estimator.predict(data[0][:1])[0]
+    np.testing.assert_array_equal(scene.sources, again.sources)
+    np.testing.assert_array_equal(scene.rolls, again.rolls)
+
+
+@pytest.mark.parametrize(
+    ("able", "expected"),
+    [({}, "float32"), ({"avx512_bf16": True}, "bfloat16"), ({"amx_bf16": True}, "bfloat16")],
+)
+def test_auto_takes_what_is_faster(monkeypatch, able, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    assert resolve_precision("auto", "cpu") == expected
+    assert resolve_precision("float32", "cpu") == "float32"
+    assert resolve_precision("bfloat16", "cpu") == "bfloat16"
+
+
+def test_presets_are_those_of_the_paper():
+    paper = Cerberus.from_preset("chapter3", hidden_size=8)
+    sizes = (paper.n_layers, paper.embedding_size, paper.batch_size, paper.max_epochs)
+    assert sizes == (4, 20, 40, 100)
+    assert (paper.hidden_size, paper.lr, paper.drum_threshold) == (8, 2e-4, 0.1)
+    with pytest.raises(ParameterError, match="one of .'chapter3'., got 'chapter9'"):
+        Cerberus.from_preset("chapter9")

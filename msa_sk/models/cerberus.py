@@ -34,6 +34,31 @@ SILENT_DB = -40.0
 _INPUT_FLOOR = 1e-4
 
 
+#: The networks of the dissertation's chapter 3 (section 3.3.5; the weights are those of table
+#: 3.1). Its losses are no means, so that the same weights need not weigh the same here.
+PRESETS: dict[str, dict[str, Any]] = {
+    "chapter3": {
+        "dc_weight": 0.1,
+        "mi_weight": 0.1,
+        "tr_weight": 0.8,
+        "hidden_size": 300,
+        "n_layers": 4,
+        "dropout": 0.0,
+        "embedding_size": 20,
+        "embedding_stride": 1,
+        "transcription_loss": "mse",
+        "threshold": 0.8,
+        "drum_threshold": 0.1,
+        "sequence_length": 400,
+        "max_epochs": 100,
+        "batch_size": 40,
+        "lr": 2e-4,
+        "lr_schedule": "constant",
+        "max_grad_norm": None,
+    },
+}
+
+
 class CerberusModule(nn.Module):
     """The network of figure 3.1; shapes are in `forward`.
 
@@ -248,6 +273,12 @@ class Cerberus(NeuralEstimator):
         size. It is not saved with the model.
     checkpoint_minutes : float, default=5.0
         The file is also written so many minutes after it last was; 0 means after every step.
+    num_workers : int, default=0
+        Processes that prepare training examples beside this one; the weights are the same
+        with any number of them.
+    precision : {"auto", "float32", "bfloat16"}, default="float32"
+        Of the network's products in training; "auto" takes bfloat16 where the device
+        multiplies it faster. Weights, losses and predictions are float32.
     device : str, default="auto"
         "cpu", "cuda", ...; "auto" takes the fastest that is there.
     random_state : int, RandomState instance or None, default=None
@@ -338,6 +369,8 @@ class Cerberus(NeuralEstimator):
         callbacks: Sequence[Any] | None = None,
         checkpoint: str | os.PathLike | None = None,
         checkpoint_minutes: float = 5.0,
+        num_workers: int = 0,
+        precision: str = "float32",
         device: str = "auto",
         random_state: Any = None,
         verbose: int = 1,
@@ -370,9 +403,38 @@ class Cerberus(NeuralEstimator):
         self.callbacks = callbacks
         self.checkpoint = checkpoint
         self.checkpoint_minutes = checkpoint_minutes
+        self.num_workers = num_workers
+        self.precision = precision
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
+
+    @classmethod
+    def from_preset(cls, name: str, **changes: Any) -> "Cerberus":
+        """Return a network of a paper's size that is trained as there, with changes.
+
+        Parameters
+        ----------
+        name : {"chapter3"}
+            Of the dissertation: 4 layers of 300 units, 100 epochs of batches of 40.
+        **changes
+            Parameters that shall differ.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such preset.
+
+        Examples
+        --------
+        >>> Cerberus.from_preset("chapter3", max_epochs=10).n_layers
+        4
+        """
+        if name not in PRESETS:
+            raise ParameterError(
+                "Cerberus.from_preset(name)", f"one of {list(PRESETS)}", repr(name), "Choose one."
+            )
+        return cls(**(PRESETS[name] | changes))
 
     def _scene_tags(self) -> dict[str, bool]:
         separates = self.dc_weight > 0 or self.mi_weight > 0

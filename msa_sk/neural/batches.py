@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch.utils.data import BatchSampler, RandomSampler, Sampler
+from torch.utils.data import BatchSampler, Sampler
 
 from msa_sk.neural.checkpoint import Resumable
 from msa_sk.neural.data import SceneDataset
@@ -12,6 +12,8 @@ from msa_sk.neural.data import SceneDataset
 
 class ShuffledBatches(Sampler[list[int]], Resumable):
     """Batches of shuffled examples, a new order in each epoch; an epoch can begin amid it.
+
+    Chunks are shuffled, and then the windows of as many chunks as the dataset keeps.
 
     Parameters
     ----------
@@ -46,9 +48,15 @@ class ShuffledBatches(Sampler[list[int]], Resumable):
         return -(-len(self.dataset) // self.batch_size) - self.n_done
 
     def __iter__(self) -> Iterator[list[int]]:
-        shuffled = RandomSampler(self.dataset, generator=self.generator)
-        self.plan = list(BatchSampler(shuffled, self.batch_size, drop_last=False))
+        self.plan = list(BatchSampler(self._shuffled(), self.batch_size, drop_last=False))
         yield from self.plan[self.n_done :]
+
+    def _shuffled(self) -> Iterator[int]:
+        chunks = torch.randperm(len(self.dataset.chunks), generator=self.generator)
+        for kept in chunks.split(self.dataset.KEPT):
+            windows = [index for chunk in kept for index in self.dataset.windows_of(int(chunk))]
+            for i in torch.randperm(len(windows), generator=self.generator):
+                yield windows[i]
 
     def state_dict(self) -> dict[str, Any]:
         now = self.generator.get_state()

@@ -13,6 +13,9 @@ from msa_sk.audio import rms
 from msa_sk.records import Scene
 from msa_sk.spectral import Spectrogram, channel_rms
 
+# Frames that are analysed at a time; windows are cut from them.
+_CHUNK = 400
+
 #: Arrays by name, each with time as its last axis, or one number.
 Example = dict[str, np.ndarray]
 
@@ -44,7 +47,11 @@ class LevelledSTFT:
 
 
 class SceneDataset(Dataset):
-    """Windows of scenes as (inputs, targets); nothing is kept in memory.
+    """Windows of scenes as (inputs, targets).
+
+    Scenes are analysed in chunks of some seconds and windows cut from them. The chunks last
+    used are kept: whoever asks for the windows of `KEPT` chunks before those of others, as
+    `ShuffledBatches` does, has each chunk analysed once. Memory does not grow with the data.
 
     Parameters
     ----------
@@ -53,8 +60,11 @@ class SceneDataset(Dataset):
     make_target : callable
         ``make_target(spectrogram, levelled, scene)`` gives the targets, an `Example`.
     sequence_length : int
-        Longest window, in frames: what is longer is cut.
+        In frames: what is longer is cut into the fewest windows of that length that cover it.
     """
+
+    #: How many chunks are kept.
+    KEPT = 32
 
     def __init__(
         self,
@@ -65,18 +75,66 @@ class SceneDataset(Dataset):
     ):
         self.spectrograms, self.scenes = spectrograms, scenes
         self.make_target = make_target
+        self.sequence_length = sequence_length
         self._levels: dict[int, float] = {}
-        self.windows = [
+        self._examples: dict[int, tuple[Example, Example]] = {}
+        self.chunks = [
             (i, start, duration)
             for i, spectrogram in enumerate(spectrograms)
-            for start, duration in cut(spectrogram, sequence_length)
+            for start, duration in cut(spectrogram, max(sequence_length, _CHUNK))
         ]
+        counts = [self._n_windows(i, duration) for i, _, duration in self.chunks]
+        self._first = np.concatenate([[0], np.cumsum(counts)])
 
     def __len__(self) -> int:
-        return len(self.windows)
+        return int(self._first[-1])
 
     def __getitem__(self, index: int) -> tuple[Example, Example]:
-        i, start, duration = self.windows[index]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        chunk = self._chunk_of(index)
+        example = self._analysed(chunk)
+        n_frames = example[0]["magnitude"].shape[-1]
+        length = min(self.sequence_length, n_frames)
+        place = (index - self._first[chunk]) / max(1, len(self.windows_of(chunk)) - 1)
+        start = round(place * (n_frames - length))
+        inputs, target = (
+            {
+                name: array if np.ndim(array) == 0 else array[..., start : start + length]
+                for name, array in side.items()
+            }
+            for side in example
+        )
+        return inputs, target
+
+    def windows_of(self, chunk: int) -> range:
+        """Return the indices of the windows that a chunk is cut into."""
+        return range(int(self._first[chunk]), int(self._first[chunk + 1]))
+
+    def name_of(self, index: int) -> str:
+        """Return what a message calls an example."""
+        i, start, _ = self.chunks[self._chunk_of(index)]
+        return f"{self.spectrograms[i].mixture!r} from {start:.1f} s"
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_examples": {}}
+
+    def _chunk_of(self, index: int) -> int:
+        return int(np.searchsorted(self._first, index, side="right")) - 1
+
+    def _n_windows(self, i: int, duration: float | None) -> int:
+        spectrogram = self.spectrograms[i]
+        seconds = spectrogram.mixture.duration if duration is None else duration
+        return max(1, math.ceil(seconds * spectrogram.frame_rate / self.sequence_length))
+
+    def _analysed(self, chunk: int) -> tuple[Example, Example]:
+        example = self._examples.pop(chunk, None) or self._analyse(*self.chunks[chunk])
+        self._examples[chunk] = example  # the last in the dict is the last used
+        while len(self._examples) > self.KEPT:
+            del self._examples[next(iter(self._examples))]
+        return example
+
+    def _analyse(self, i: int, start: float, duration: float | None) -> tuple[Example, Example]:
         spectrogram, scene = self.spectrograms[i], self.scenes[i]
         level = None
         if duration is not None:
@@ -87,11 +145,6 @@ class SceneDataset(Dataset):
         levelled = LevelledSTFT.of(spectrogram, level)
         inputs = {"magnitude": levelled.magnitude}
         return inputs, {**inputs, **self.make_target(spectrogram, levelled, scene)}
-
-    def name_of(self, index: int) -> str:
-        """Return what a message calls an example."""
-        i, start, _ = self.windows[index]
-        return f"{self.spectrograms[i].mixture!r} from {start:.1f} s"
 
     def _level(self, i: int) -> float:
         if i not in self._levels:

@@ -1,5 +1,6 @@
 """The estimator that has a network: four hooks, and everything around them."""
 
+import copy
 import json
 import os
 from abc import abstractmethod
@@ -64,6 +65,8 @@ class NeuralEstimator(SpectralEstimator):
         "callbacks": [None, list, tuple],
         "checkpoint": [None, str, os.PathLike],
         "checkpoint_minutes": [real(0)],
+        "num_workers": [whole(0)],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "device": [str],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -73,7 +76,8 @@ class NeuralEstimator(SpectralEstimator):
     _not_saved: tuple[str, ...] = ("callbacks", "checkpoint")
     # What makes no difference to how training goes on; a subclass adds what `predict` reads.
     _not_trained_by: tuple[str, ...] = (
-        *("callbacks", "checkpoint", "checkpoint_minutes", "device", "random_state", "verbose"),
+        *("callbacks", "checkpoint", "checkpoint_minutes", "num_workers"),
+        *("device", "random_state", "verbose"),
     )
 
     @abstractmethod
@@ -270,7 +274,10 @@ class NeuralEstimator(SpectralEstimator):
         module.load_state_dict(ours)
 
     def _dataset(self, items: list[Spectrogram], scenes: list[Scene]) -> SceneDataset:
-        return SceneDataset(items, scenes, self._make_target, self.sequence_length)
+        maker = copy.copy(self)  # for other processes, which have no use for the network
+        maker.__dict__.pop("net_", None)
+        maker.callbacks = None
+        return SceneDataset(items, scenes, maker._make_target, self.sequence_length)
 
     def _fingerprint(
         self,
@@ -305,6 +312,7 @@ class NeuralEstimator(SpectralEstimator):
         if self.verbose:
             callbacks.append(("progress", Progress(self.max_epochs, n_batches)))
         n_sources = len(self.instruments_) + self.has_rest_
+        device = resolve_device(self.device)
         return SceneNet(
             self._make_module(self.transformer_.n_bins, n_sources),
             loss,
@@ -316,7 +324,9 @@ class NeuralEstimator(SpectralEstimator):
             batch_size=self.batch_size,
             train_split=None,
             callbacks=callbacks,
-            device=resolve_device(self.device),
+            num_workers=self.num_workers,
+            precision=resolve_precision(self.precision, device),
+            device=device,
             verbose=0,
         )
 
@@ -410,3 +420,16 @@ def resolve_device(device: str) -> str:
             "Use 'cpu' or 'auto'.",
         ) from error
     return device
+
+
+def resolve_precision(precision: str, device: str) -> str:
+    """Return "float32" or "bfloat16"; "auto" takes what the device multiplies faster."""
+    if precision != "auto":
+        return precision
+    kind = torch.device(device).type
+    if kind == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+        fast = kind == "cpu" and (able.get("avx512_bf16") or able.get("amx_bf16"))
+    return "bfloat16" if fast else "float32"

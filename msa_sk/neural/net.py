@@ -30,6 +30,10 @@ class SceneNet(NeuralNet):
         As in `GradientClipping`.
     seed : int, default=0
         What shuffles the examples.
+    num_workers : int, default=0
+        Processes that prepare examples.
+    precision : {"float32", "bfloat16"}, default="float32"
+        Of the module in training; weights, losses and what `heads` returns are float32.
 
     Other parameters are skorch's; `module` is an instance, and `criterion` a plain callable
     ``criterion(heads, target) -> dict of Tensor``. A callback ends training after the epoch by
@@ -42,12 +46,16 @@ class SceneNet(NeuralNet):
         terms: Any = (),
         max_grad_norm: float | str | None = None,
         seed: int = 0,
+        num_workers: int = 0,
+        precision: str = "float32",
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
         self.terms = terms
         self.max_grad_norm = max_grad_norm
         self.seed = seed
+        self.num_workers = num_workers
+        self.precision = precision
 
     @property
     def _default_callbacks(self):
@@ -66,6 +74,13 @@ class SceneNet(NeuralNet):
         return self
 
     # One step
+
+    def infer(self, x: Any, **fit_params: Any) -> dict[str, Tensor]:
+        if self.precision == "float32":
+            return super().infer(x, **fit_params)
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
+            heads = super().infer(x, **fit_params)
+        return {name: head.float() for name, head in heads.items()}
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
         terms = self.criterion_(y_pred, y_true)
@@ -139,7 +154,24 @@ class SceneNet(NeuralNet):
         return self.train(dataset, max_epochs=len(self.history) + 1)
 
     def _loader(self, dataset: SceneDataset, **batching: Any) -> DataLoader:
-        return DataLoader(dataset, collate_fn=collate, generator=self.generator_, **batching)
+        return DataLoader(
+            dataset,
+            collate_fn=collate,
+            generator=self.generator_,
+            num_workers=self.num_workers,
+            **batching,
+        )
+
+    def _load(self, loader: DataLoader) -> Iterator[Any]:
+        """Give a loader's batches; what its processes meet is raised here."""
+        try:
+            yield from loader
+        except RuntimeError as error:
+            if self.num_workers == 0:
+                raise
+            raise TrainingError(
+                f"A process that prepares examples failed in epoch {len(self.history)}: {error}"
+            ) from error
 
     def _run_epoch(
         self, loader: DataLoader, valid_loader: DataLoader | None, checkpoint: Checkpoint | None
@@ -155,16 +187,18 @@ class SceneNet(NeuralNet):
         steps = self._steps(loader, checkpoint)
         self.run_single_epoch(steps, training=True, prefix="train", step_fn=self.train_step)
         self.history.record("train_batch_count", self.batches.n_done)
-        self.run_single_epoch(
-            valid_loader, training=False, prefix="valid", step_fn=self.validation_step
-        )
+        if valid_loader:
+            batches = self._load(valid_loader)
+            self.run_single_epoch(
+                batches, training=False, prefix="valid", step_fn=self.validation_step
+            )
         self.batches.n_done = 0
         self.notify("on_epoch_end", **datasets)
         self._save(checkpoint, due=True)
 
     def _steps(self, loader: DataLoader, checkpoint: Checkpoint | None) -> Iterator[Any]:
         """Give batches; after each, when all callbacks are through with it, save what is due."""
-        for batch in loader:
+        for batch in self._load(loader):
             yield batch
             self.batches.n_done += 1
             self._save(checkpoint, due=False)
@@ -189,8 +223,10 @@ class SceneNet(NeuralNet):
 
     def heads(self, batch: dict[str, Tensor]) -> dict[str, np.ndarray]:
         """Return what the module gives for a batch, in evaluation mode, as arrays."""
-        output = self.evaluation_step((batch, None))
-        return {name: value.float().cpu().numpy() for name, value in output.items()}
+        self._set_training(False)
+        with torch.no_grad():
+            output = super().infer(batch)
+        return {name: value.cpu().numpy() for name, value in output.items()}
 
     def recall(self, epochs: list[dict[str, float]]) -> "SceneNet":
         """Take over a history as `epochs` returned it."""
