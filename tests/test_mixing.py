@@ -6,7 +6,8 @@ import pytest
 from msa_sk import Clip, Mixture, Notes, Scene
 from msa_sk.audio import rms, write_audio
 from msa_sk.datasets import mix_incoherent
-from msa_sk.datasets.mixing import LEVEL_DB, mix_of
+from msa_sk.datasets.mixing import mix_of
+from msa_sk.datasets.sampling import LEVEL_DB
 from msa_sk.exceptions import InputError, MsaWarning, ParameterError, SilenceWarning
 
 RATE = 8000
