@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import astuple, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
