@@ -65,6 +65,7 @@ def kill_again_and_again(size: Size, data: tuple, seed: int, folder: Path) -> li
         dropout=0.2,
         max_epochs=size.max_epochs,
         batch_size=2,
+        sequence_length=400,
         lr_schedule="halve",
         max_grad_norm="autoclip",
         checkpoint_minutes=0,

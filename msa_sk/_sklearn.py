@@ -10,7 +10,20 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils._tags import InputTags, Tags, TargetTags, get_tags
 
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # before scikit-learn 1.9; then there is no `set_callbacks`
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stands for nothing."""
+
+    def with_callbacks(method):
+        """Return the method as it is."""
+        return method
+
+
 __all__ = [
+    "CallbackSupportMixin",
     "InputTags",
     "InvalidParameterError",
     "StrOptions",
@@ -20,6 +33,7 @@ __all__ = [
     "real",
     "validate_parameter_constraints",
     "whole",
+    "with_callbacks",
 ]
 
 

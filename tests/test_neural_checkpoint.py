@@ -36,6 +36,7 @@ TINY = {
     "dropout": 0.3,
     "max_epochs": 3,
     "batch_size": 2,
+    "sequence_length": 400,
     "validation_fraction": 0.3,
     "random_state": 0,
     "device": "cpu",

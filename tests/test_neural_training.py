@@ -31,6 +31,7 @@ TINY = {
     "embedding_size": 3,
     "max_epochs": 2,
     "batch_size": 2,
+    "sequence_length": 400,
     "random_state": 0,
     "device": "cpu",
     "transformer": STFT(RATE, 256, 128),
@@ -454,3 +455,55 @@ def test_presets_are_those_of_the_paper():
     assert (paper.hidden_size, paper.lr, paper.drum_threshold) == (8, 2e-4, 0.1)
     with pytest.raises(ParameterError, match="one of .'chapter3'., got 'chapter9'"):
         Cerberus.from_preset("chapter9")
+
+
+# ------------------------------------------------------------------- scikit-learn's callbacks
+
+
+class Epochs:
+    """A callback of scikit-learn's kind that scores each epoch, and stops after some."""
+
+    def __init__(self, X, y, n_epochs):
+        self.X, self.y, self.n_epochs, self.calls, self.scores = X, y, n_epochs, [], []
+
+    def setup(self, estimator, context):
+        self.calls.append("setup")
+
+    def teardown(self, estimator, context):
+        self.calls.append("teardown")
+
+    def on_fit_task_begin(self, estimator, context):
+        self.calls.append(f"begin {context.task_name}")
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+        self.calls.append(f"end {context.task_name}")
+        self.scores.append(fitted_estimator.score(self.X, self.y))
+        return len(self.scores) == self.n_epochs
+
+
+def test_callbacks_of_scikit_learn_are_told_of_epochs(data):
+    pytest.importorskip("sklearn.callback")
+    X, y = data
+    callback = Epochs(X, y, 3)
+    estimator = Cerberus(**{**TINY, "max_epochs": 9, "validation_fraction": 0})
+    estimator.set_callbacks(callback).fit(X, y)
+    epoch = ["begin epoch", "end epoch"]
+    assert callback.calls == ["setup", "begin fit", *epoch * 3, "end fit", "teardown"]
+    assert estimator.n_iter_ == 3
+    assert callback.scores[-1] == estimator.score(X, y)
+    # Looking on changes nothing.
+    stopped = Cerberus(**{**TINY, "max_epochs": 9, "validation_fraction": 0})
+    stopped.set_params(callbacks=[StopAfter(3)]).fit(X, y)
+    assert same(weights_of(stopped), weights_of(estimator))
+    assert not hasattr(clone(estimator).set_callbacks(), "_skl_callbacks")
+
+
+class StopAfter(Callback):
+    """Ends training after so many epochs."""
+
+    def __init__(self, n_epochs):
+        self.n_epochs = n_epochs
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == self.n_epochs:
+            net.stopped_ = True

@@ -68,6 +68,43 @@ class KeepBest(Callback, Resumable):
         self.weights_ = state["weights"]
 
 
+class TellSklearn(Callback):
+    """Tell scikit-learn's callbacks of each epoch; they may stop training.
+
+    Parameters
+    ----------
+    estimator : NeuralEstimator
+        Which they were given to by `set_callbacks`, or came to from a search around it.
+    """
+
+    def __init__(self, estimator: Any):
+        self.estimator = estimator
+
+    def on_train_begin(self, net, **kwargs):
+        # Predicts, from amid training, as it is then.
+        self.common_ = {
+            "estimator": self.estimator,
+            "reconstruction_attributes": lambda: {"_is_fitted": True},
+        }
+        self.fit_ = self.estimator._init_callback_context(max_subtasks=self.estimator.max_epochs)
+        self.fit_.call_on_fit_task_begin(**self.common_)
+        self.epoch_: Any = None
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.epoch_ = self.fit_.subcontext(task_name="epoch")
+        self.epoch_.call_on_fit_task_begin(**self.common_)
+
+    def on_epoch_end(self, net, **kwargs):
+        if self.epoch_ is None:  # it began before training was killed
+            self.on_epoch_begin(net)
+        if self.epoch_.call_on_fit_task_end(**self.common_):
+            net.stopped_ = True
+
+    def on_train_end(self, net, **kwargs):
+        self.fit_.call_on_fit_task_end(**self.common_)
+        del self.fit_, self.epoch_, self.common_, self.estimator
+
+
 class Progress(Callback):
     """A bar over all batches and a row per epoch, on a terminal; elsewhere nothing.
 
