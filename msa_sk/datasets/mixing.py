@@ -34,6 +34,14 @@ class Part(NamedTuple):
         """The source, not changed."""
         return self.scene.sources[self.scene.instruments.index(self.instrument)]
 
+    @property
+    def seconds(self) -> float:
+        """How long the source lasts."""
+        clips = clips_of(self.audio)
+        if clips is None:
+            return np.shape(self.audio)[-1] / self.scene.sample_rate
+        return max(clip.seconds for clip in clips)
+
 
 def mix_of(scene: Scene, group: Hashable = None) -> Mixture:
     """Return the mixture that a scene's sources make; nothing is read if they lie in files."""
@@ -65,7 +73,7 @@ def mix_parts(parts: Sequence[Part], group: Hashable = None) -> tuple[Mixture, S
     """
     names = [part.instrument for part in parts]
     rate = parts[0].scene.sample_rate
-    seconds = [part.mixture.duration for part in parts]
+    seconds = [part.seconds for part in parts]
     length = None if len(set(seconds)) == 1 else min(seconds)
 
     def cut_audio(audio: Audio, change: Change) -> Audio:

@@ -167,8 +167,10 @@ class Songs:
 
     def draw(self, rng: np.random.Generator, without: Collection[int] = ()) -> int | None:
         """Return a scene of a song that is not among some; None if there is none."""
-        weights = np.ones(len(self.songs), int) if self.balance == "song" else self.count
-        edges = np.cumsum(np.where(np.isin(self.songs, list(without)), 0, weights))
+        weights = self.count.copy() if self.balance == "excerpt" else np.ones_like(self.count)
+        for song in without:
+            weights[self.songs == song] = 0
+        edges = np.cumsum(weights)
         if edges[-1] == 0:
             return None
         k = np.searchsorted(edges, rng.integers(edges[-1]), side="right")
