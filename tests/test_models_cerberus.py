@@ -1,5 +1,7 @@
 """Cerberus: its loss against the paper's equations, and what each head and weight does."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from msa_sk.datasets import make_scenes
 from msa_sk.exceptions import InputError, NotFittedError, ParameterError, TrainingError
 from msa_sk.masking import phase_sensitive_target
 from msa_sk.models.cerberus import CerberusLoss, CerberusModule
+from msa_sk.neural.batches import ShuffledBatches
 from msa_sk.neural.data import LevelledSTFT, SceneDataset, collate
 from msa_sk.neural.estimator import split_by_group
 from msa_sk.spectral import Spectrogram
@@ -306,17 +309,47 @@ def test_long_scenes_are_cut_into_sequences(data):
     items = estimator._begin_fit(X[:1])
     estimator.instruments_, estimator.has_rest_ = ("guitar", "piano"), False
     dataset = SceneDataset(items, y[:1], estimator._make_target, 50)
-    lengths = [inputs["magnitude"].shape[-1] for inputs, _ in dataset]
-    assert lengths == [42, 42, 42]
     whole = LevelledSTFT.of(items[0]).magnitude
     assert whole.shape[-1] == 126
+    windows = [inputs["magnitude"] for inputs, _ in dataset]
+    for window, start in zip(windows, (0, 38, 76), strict=True):
+        np.testing.assert_array_equal(window, whole[:, start : start + 50])
 
 
-def test_windows_are_levelled_by_their_song(data):
+def test_chunks_are_analysed_once(data, monkeypatch):
+    """Also where the windows of many are shuffled; and no more of them are kept."""
+    X, y = data
+    monkeypatch.setattr(SceneDataset, "KEPT", 2)
+    monkeypatch.setattr("msa_sk.neural.data._CHUNK", 63)
+    estimator = Cerberus(**TINY)
+    items = estimator._begin_fit(X)
+    estimator.instruments_, estimator.has_rest_ = ("guitar", "piano"), False
+    analysed = []
+
+    def make_target(spectrogram, levelled, scene):
+        analysed.append(spectrogram.mixture)
+        return estimator._make_target(spectrogram, levelled, scene)
+
+    dataset = SceneDataset(items, y, make_target, 10)
+    batches = ShuffledBatches(dataset, 3, torch.Generator().manual_seed(0))
+    order = [index for batch in batches for index in batch]
+    assert sorted(order) == list(range(len(dataset))) != order
+    for index in order:
+        dataset[index]
+        assert len(dataset._examples) <= 2
+    assert len(analysed) == len(dataset.chunks) == 2 * len(X)
+    assert len({dataset._chunk_of(index) for index in order[: len(order) // 4]}) == 2
+    dataset.make_target = round  # functions of tests cannot be pickled
+    assert dataset._examples
+    assert not pickle.loads(pickle.dumps(dataset))._examples
+
+
+def test_chunks_are_levelled_by_their_song(data, monkeypatch):
     """A quiet passage looks as quiet in training as it does in predict, which sees the whole."""
     loud_then_quiet = data[0][0].audio * np.repeat([1.0, 0.01], RATE // 2).astype(np.float32)
     X = [Mixture(loud_then_quiet, RATE)]
     y = [Scene(("piano", "guitar"), RATE, np.stack([loud_then_quiet, 0 * loud_then_quiet]))]
+    monkeypatch.setattr("msa_sk.neural.data._CHUNK", 63)
     estimator = Cerberus(0, 1, 0, **TINY)
     items = estimator._begin_fit(X)
     estimator.instruments_, estimator.has_rest_ = ("guitar", "piano"), False

@@ -208,7 +208,7 @@ class Cerberus(NeuralEstimator):
 
     Parameters
     ----------
-    dc_weight, mi_weight, tr_weight : float, default=0.1, 1.0, 5.0
+    dc_weight, mi_weight, tr_weight : float, default=0.1, 1.0, 1.0
         alpha, beta and gamma of eq. 3.4: the weights of deep clustering, mask inference and
         transcription. Each term is a mean that starts between some hundredths and one half.
         A head whose weight is 0 is neither made nor computed: (0, 1, 0) is mask inference,
@@ -219,14 +219,15 @@ class Cerberus(NeuralEstimator):
         Between the body's layers.
     embedding_size : int, default=20
         Dimensions of a bin's embedding.
-    embedding_stride : int, default=16
+    embedding_stride : int, default=8
         In training, only each so-many-th frame is embedded and counts in eq. 3.1: neighbours
         are much alike, and the embeddings are by far the largest layer. 1 embeds all, as the
         paper does; estimates always do.
     input_scale : {"log", "magnitude"}, default="log"
         What the network sees.
-    transcription_loss : {"mse", "bce"}, default="mse"
-        Squared error as in the paper, or cross-entropy.
+    transcription_loss : {"bce", "mse"}, default="bce"
+        Cross-entropy, or squared error as in the paper, whose gradient all but vanishes where
+        a posterior is wrong and sure.
     threshold, drum_threshold : float, default=0.3, 0.3
         Posteriors from here on are notes; the instrument "drums" has its own. The paper
         found 0.8 and 0.1 for its networks; after trainings of minutes posteriors are lower,
@@ -234,11 +235,14 @@ class Cerberus(NeuralEstimator):
         two: `set_params` needs no refit.
     min_note, max_gap : float, default=0.05, 0.03
         In seconds: shorter notes are left out, gaps up to that long are closed.
-    sequence_length : int, default=400
-        In frames: longer training scenes are cut.
+    sequence_length : int, default=16
+        In frames: longer training scenes are cut into sequences of that length; the paper has
+        400. In trainings of minutes, steps of many short sequences from many mixtures learn
+        several times as much as steps of a few long ones. What has to be told apart over
+        longer times than a quarter of a second, as by deep clustering alone, wants longer ones.
     max_epochs : int, default=30
-    batch_size : int, default=4
-        Scenes, or sequences of them, per step; the paper has 40.
+    batch_size : int, default=16
+        Sequences per step; the paper has 40.
     lr : float, default=0.002
         Of Adam; the paper has 2e-4.
     lr_schedule : {"constant", "cosine", "halve", "decay"}, default="cosine"
@@ -342,22 +346,22 @@ class Cerberus(NeuralEstimator):
         self,
         dc_weight: float = 0.1,
         mi_weight: float = 1.0,
-        tr_weight: float = 5.0,
+        tr_weight: float = 1.0,
         *,
         hidden_size: int = 128,
         n_layers: int = 2,
         dropout: float = 0.0,
         embedding_size: int = 20,
-        embedding_stride: int = 16,
+        embedding_stride: int = 8,
         input_scale: str = "log",
-        transcription_loss: str = "mse",
+        transcription_loss: str = "bce",
         threshold: float = 0.3,
         drum_threshold: float = 0.3,
         min_note: float = 0.05,
         max_gap: float = 0.03,
-        sequence_length: int = 400,
+        sequence_length: int = 16,
         max_epochs: int = 30,
-        batch_size: int = 4,
+        batch_size: int = 16,
         lr: float = 2e-3,
         lr_schedule: str = "cosine",
         max_grad_norm: float | None = 1.0,
