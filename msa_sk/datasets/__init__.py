@@ -16,6 +16,7 @@ _WHERE = {
     "QueryMixing": "msa_sk.datasets.sampling",
     "SYNTHETIC_INSTRUMENTS": "msa_sk.datasets.synthetic",
     "Slakh": "msa_sk.datasets.slakh",
+    "cache_resampled": "msa_sk.datasets.cache",
     "make_scenes": "msa_sk.datasets.synthetic",
     "mix_incoherent": "msa_sk.datasets.sampling",
     "rare_leaves": "msa_sk.datasets.levels",

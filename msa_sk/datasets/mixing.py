@@ -39,7 +39,7 @@ class Part(NamedTuple):
         """How long the source lasts."""
         clips = clips_of(self.audio)
         if clips is None:
-            return np.shape(self.audio)[-1] / self.scene.sample_rate
+            return np.asarray(self.audio).shape[-1] / self.scene.sample_rate
         return max(clip.seconds for clip in clips)
 
 

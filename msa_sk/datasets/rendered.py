@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from msa_sk._files import atomic_path
 from msa_sk._general_midi import DRUM_CHANNEL, check_known
 from msa_sk.audio import check_rate, fit_length
 from msa_sk.clips import Clip
+from msa_sk.datasets.cache import write_float
 from msa_sk.exceptions import (
     InputError,
     InstrumentError,
@@ -363,7 +363,7 @@ def _stem(
     stem = plan.cache_dir / f"{song.stem[:60]}-{instrument}-{key}.wav"
     if not stem.exists():
         audio = _render(parts, plan.soundfont, plan.sample_rate, duration)
-        _write_float(stem, audio, plan.sample_rate)
+        write_float(stem, audio, plan.sample_rate)
     return stem
 
 
@@ -390,14 +390,6 @@ def _instrument_of(part: Part, plan: _Plan) -> str | None:
 
 def _n_notes(parts: Sequence[Part]) -> int:
     return sum(len(part.notes) for part in parts)
-
-
-def _write_float(path: Path, audio: np.ndarray, sample_rate: int) -> None:
-    """Write float32 WAV without a time stamp: libsndfile would put one into the header."""
-    from scipy.io import wavfile
-
-    with atomic_path(path) as temporary:
-        wavfile.write(temporary, sample_rate, audio)
 
 
 # ------------------------------------------------------------------------------- one synthesizer
