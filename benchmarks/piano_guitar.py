@@ -50,7 +50,7 @@ class Size(NamedTuple):
 
 SIZES = {
     "tiny": Size(24, 2, 60, 20, 10, 16),
-    "small": Size(None, 3, 6000, 300, 100, 128),
+    "small": Size(None, 3, 8000, 300, 100, 128),
 }
 PER_SONG = {"train": 40, "test": 10}
 
@@ -111,7 +111,11 @@ def systems_of(size: Size, seed: int) -> dict[str, Any]:
         "unprocessed mixture": MixtureBaseline(),
         "NMF": NMFSeparator(60, random_state=seed),
         "Cerberus": Cerberus(
-            hidden_size=size.hidden_size, max_epochs=1, validation_fraction=0, random_state=seed
+            hidden_size=size.hidden_size,
+            max_epochs=1,
+            validation_fraction=0,
+            precision="auto",
+            random_state=seed,
         ),
         "ideal ratio mask": IdealMaskSeparator(),
     }
