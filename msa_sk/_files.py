@@ -3,8 +3,9 @@
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -21,6 +22,33 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def complete_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """Give a temporary folder in `path`; move its files there once the block has succeeded.
+
+    They move in the order in which they were written. If the block fails, `path` is as before.
+    """
+    target = Path(path)
+    is_new = not target.exists()
+    target.mkdir(parents=True, exist_ok=True)
+    temporary = target / f"{_beginning(target)}{secrets.token_hex(8)}"
+    temporary.mkdir()
+    try:
+        yield temporary
+        files = sorted(temporary.iterdir(), key=lambda file: file.stat().st_mtime_ns)
+        for file in files:
+            with open(file, "rb+") as written:
+                os.fsync(written.fileno())
+        for file in files:
+            os.replace(file, target / file.name)
+        is_new = False
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if is_new:
+            with suppress(OSError):  # somebody else may have put something there
+                target.rmdir()
 
 
 def remove_stale(path: str | os.PathLike) -> None:

@@ -5,6 +5,8 @@ Audio is ``(n_samples,)`` or ``(n_channels, n_samples)``, float32, full scale at
 
 import os
 import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +20,7 @@ MAX_CHANNELS = 32
 MIN_RATE, MAX_RATE = 1000, 384_000
 
 _STREAMED = 2**32 - 4096  # sizes near the largest number stand for "not known yet"
+_MAX_WAV = 2**32 - 2**16  # bytes of samples: sizes in a WAV file have 32 bits
 _READ_REMEDY = "Convert it to WAV or FLAC, or leave it out."
 
 
@@ -195,9 +198,31 @@ def read_audio(
     """
     import soundfile
 
-    info = audio_info(path)
     if sample_rate is not None:
         sample_rate = check_rate(sample_rate, "sample_rate")
+    first, n_samples = check_stretch(path, start, duration)
+    with reading(path):
+        audio, rate = soundfile.read(
+            os.fspath(path), n_samples, first, dtype="float32", always_2d=True
+        )
+    audio = np.ascontiguousarray(audio.T) if audio.shape[1] > 1 else audio[:, 0]
+    audio = as_audio(audio, str(path))
+    if sample_rate is not None and sample_rate != rate:
+        return resample(audio, rate, sample_rate), sample_rate
+    return audio, rate
+
+
+def check_stretch(
+    path: str | os.PathLike, start: float, duration: float | None
+) -> tuple[int, int]:
+    """Return the first sample and the number of samples of a stretch of a file; seconds.
+
+    Raises
+    ------
+    AudioError
+        If the file is missing, not audio, or the stretch reaches past its end.
+    """
+    info = audio_info(path)
     first = round(start * info.sample_rate)
     n_samples = info.n_samples - first if duration is None else round(duration * info.sample_rate)
     # Times that were rounded at a lower rate may reach past the end, by a millisecond at most.
@@ -211,17 +236,18 @@ def read_audio(
         raise AudioError(
             str(path), f"a stretch within its {length:.3f} s", stretch, "Shorten the clip."
         )
+    return first, n_samples
+
+
+@contextmanager
+def reading(path: str | os.PathLike) -> Iterator[None]:
+    """Say of which file it is that libsndfile cannot read."""
+    import soundfile
+
     try:
-        audio, rate = soundfile.read(
-            os.fspath(path), n_samples, first, dtype="float32", always_2d=True
-        )
+        yield
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise AudioError(str(path), "an audio file", str(error), _READ_REMEDY) from error
-    audio = np.ascontiguousarray(audio.T) if info.n_channels > 1 else audio[:, 0]
-    audio = as_audio(audio, str(path))
-    if sample_rate is not None and sample_rate != rate:
-        return resample(audio, rate, sample_rate), sample_rate
-    return audio, rate
 
 
 def write_audio(
@@ -271,11 +297,73 @@ def write_audio(
             f"{np.abs(audio).max():.3f}",
             "Scale the audio, or write subtype='FLOAT'.",
         )
+    n_channels = 1 if audio.ndim == 1 else len(audio)
     with atomic_path(path) as temporary:
-        soundfile.write(
-            temporary, audio.T, sample_rate, subtype=subtype, format=path.suffix[1:].upper()
-        )
+        write_blocks(temporary, [audio], sample_rate, n_channels, audio.shape[-1], subtype)
     return path
+
+
+def write_blocks(
+    path: Path,
+    blocks: Iterable[np.ndarray],
+    sample_rate: int,
+    n_channels: int,
+    n_samples: int,
+    subtype: str,
+) -> None:
+    """Write a WAV or FLAC file block by block; what is too long for WAV as RF64.
+
+    Parameters
+    ----------
+    path : Path
+        A temporary one: the file grows, and an error leaves it behind.
+    blocks : iterable of ndarray of shape (n_samples,) or (n_channels, n_samples)
+    sample_rate : int
+        In Hz.
+    n_channels, n_samples : int
+        Of the whole.
+    subtype : str
+        libsndfile's name of the sample format.
+
+    Raises
+    ------
+    AudioError
+        If the file cannot be so long in this sample format, or has not become whole: the disk
+        may be full.
+    """
+    import soundfile
+
+    container = path.suffix[1:].upper()
+    if container == "WAV" and n_samples * n_channels * sample_bytes(subtype) > _MAX_WAV:
+        container = "RF64"
+        if subtype not in soundfile.available_subtypes(container):
+            raise AudioError(
+                str(path), "less than 4 GB", f"more, as {subtype}", "Write 'PCM_24' or 'FLOAT'."
+            )
+    try:
+        with soundfile.SoundFile(
+            path, "w", sample_rate, n_channels, subtype, format=container
+        ) as file:
+            for block in blocks:
+                file.write(block.T)
+        written = soundfile.info(path).frames
+    # soundfile asserts that all was written.
+    except (soundfile.LibsndfileError, AssertionError, RuntimeError) as error:
+        raise _not_whole(path, str(error)) from error
+    if written != n_samples:
+        raise _not_whole(path, f"{written} samples")
+
+
+def sample_bytes(subtype: str) -> int:
+    """Return how many bytes a sample takes at most."""
+    sizes = {"PCM_16": 2, "PCM_24": 3, "PCM_U8": 1, "DOUBLE": 8}
+    return sizes.get(subtype, 4)
+
+
+def _not_whole(path: Path, got: str) -> AudioError:
+    return AudioError(
+        str(path), "all samples written", got or "fewer", "See whether the disk is full."
+    )
 
 
 def resample(

@@ -15,11 +15,19 @@ from msa_sk import persistence
 from msa_sk._sklearn import Tags
 from msa_sk._validation import check_instruments, check_mixtures, check_parameters, check_scenes
 from msa_sk.audio import fit_length
-from msa_sk.exceptions import AudioError, InputError, NotFittedError, SilenceWarning
+from msa_sk.exceptions import (
+    AudioError,
+    InputError,
+    InstrumentError,
+    NotFittedError,
+    SilenceWarning,
+)
 from msa_sk.metrics import get_scorer
 from msa_sk.notes import Notes
-from msa_sk.records import Mixture, Scene
+from msa_sk.records import Mixture, Scene, unknown_name
 from msa_sk.spectral import STFT, Spectrogram
+from msa_sk.stems import write_scenes
+from msa_sk.windows import join_scenes
 
 # Below this the mixture is said to be the sum of the wanted sources: quantised files differ so.
 _REST_DB = -40.0
@@ -125,10 +133,44 @@ class SceneEstimator(BaseEstimator):
         self._check_fitted()
         return map(self._predict_item, self._accept(X))
 
+    def stream(self, mixture: Any, instruments: Sequence[str] | None = None) -> Iterator[Scene]:
+        """Predict one mixture stretch by stretch, holding one stretch at a time.
+
+        Systems with a parameter `window_seconds` do; others give the whole at once, and so do
+        these where the mixture is no longer than that.
+
+        Parameters
+        ----------
+        mixture : Mixture, Spectrogram, array, path or Clip
+        instruments : sequence of str, default=None
+            Of `instruments_`, those that are wanted; None wants all.
+
+        Returns
+        -------
+        scenes : iterator of Scene
+            Sources and rolls, each put together along time, are those of `predict`; in one
+            stretch they need not end at the same instant. Notes may last from one stretch to
+            the next: the last scene has those of the whole mixture, in seconds from its start,
+            and the others have None.
+
+        Raises
+        ------
+        InstrumentError
+            If the system does not know an instrument.
+        """
+        self._check_fitted()
+        wanted = self._check_wanted(instruments)
+        (item,) = self._accept([mixture])
+        return self._stream(item, wanted)
+
     def predict_to_files(
-        self, X: Any, directory: str | os.PathLike, overwrite: bool = False
+        self,
+        X: Any,
+        directory: str | os.PathLike,
+        overwrite: bool = False,
+        instruments: Sequence[str] | None = None,
     ) -> list[Path]:
-        """Predict and write each scene at once, holding one at a time.
+        """Predict and write each scene at once, holding one stretch at a time; see `stream`.
 
         Parameters
         ----------
@@ -139,12 +181,20 @@ class SceneEstimator(BaseEstimator):
             none, its number; see `Scene.write` for what it holds.
         overwrite : bool, default=False
             Whether folders that exist already may be written into.
+        instruments : sequence of str, default=None
+            Of `instruments_`, those to write; None writes all.
 
         Returns
         -------
         directories : list of Path
+
+        Raises
+        ------
+        InputError
+            If a folder exists already, or its disk has no room.
         """
         self._check_fitted()
+        wanted = self._check_wanted(instruments)
         items = self._accept(X)
         names = _folder_names([_mixture_of(item) for item in items])
         folders = [Path(directory) / name for name in names]
@@ -157,7 +207,7 @@ class SceneEstimator(BaseEstimator):
                     "Choose another, or pass overwrite=True.",
                 )
         for item, folder in zip(items, folders, strict=True):
-            self._predict_item(item).write(folder)
+            write_scenes(folder, self._stream(item, wanted), n_samples=_mixture_of(item).n_samples)
         return folders
 
     def transform(self, X: Any) -> list[Mixture]:
@@ -236,16 +286,20 @@ class SceneEstimator(BaseEstimator):
     def _predict_one(self, item: Any) -> Scene: ...
 
     def _predict_item(self, item: Any) -> Scene:
+        scenes = self._stream(item, self.instruments_)
+        return join_scenes(scenes, _mixture_of(item).n_samples)
+
+    def _stream(self, item: Any, wanted: tuple[str, ...]) -> Iterator[Scene]:
+        """Give the scene of a mixture, or stretches of it, with these instruments."""
         mixture = _mixture_of(item)
         audio = mixture.read()
         if self._is_silent(item, audio):
-            warnings.warn(
-                "A mixture is silent: its sources are silence and it has no notes.",
-                SilenceWarning,
-                stacklevel=3,
-            )
-            return self._silent_scene(mixture, audio)
-        scene = self._predict_one(item)
+            warn_of_silence()
+            yield only(self._silent_scene(mixture, audio), wanted)
+        else:
+            yield only(self._check_finite(self._predict_one(item), mixture), wanted)
+
+    def _check_finite(self, scene: Scene, mixture: Mixture) -> Scene:
         for name, part in (("sources", scene.sources), ("rolls", scene.rolls)):
             if part is not None and not np.isfinite(part).all():
                 raise InputError(
@@ -255,6 +309,18 @@ class SceneEstimator(BaseEstimator):
                     "Refit the model: its weights are unusable.",
                 )
         return scene
+
+    def _check_wanted(self, instruments: Sequence[str] | None) -> tuple[str, ...]:
+        if instruments is None:
+            return self.instruments_
+        if isinstance(instruments, str) or not len(instruments):
+            raise InstrumentError(
+                "instruments", "a sequence of names", repr(instruments), "Name what to look for."
+            )
+        for name in instruments:
+            if name not in self.instruments_:
+                raise unknown_name("instruments", name, list(self.instruments_))
+        return tuple(dict.fromkeys(instruments))
 
     def _is_silent(self, item: Any, audio: np.ndarray) -> bool:
         return not np.any(audio)
@@ -402,3 +468,27 @@ def _folder_names(mixtures: Sequence[Mixture]) -> list[str]:
     return [
         stem if stem and stems.count(stem) == 1 else f"{i:04d}" for i, stem in enumerate(stems)
     ]
+
+
+def warn_of_silence() -> None:
+    """Warn that a mixture is silent."""
+    warnings.warn(
+        "A mixture is silent: its sources are silence and it has no notes.",
+        SilenceWarning,
+        stacklevel=3,
+    )
+
+
+def only(scene: Scene, wanted: tuple[str, ...]) -> Scene:
+    """Return a predicted scene with these of its instruments."""
+    if wanted == scene.instruments:
+        return scene
+    rows = [scene.instruments.index(name) for name in wanted]
+    sources, notes, rolls = scene.sources, scene.notes, scene.rolls
+    return replace(
+        scene,
+        instruments=wanted,
+        sources=None if sources is None else sources[rows],
+        notes=None if notes is None else tuple(notes[row] for row in rows),
+        rolls=None if rolls is None else rolls[rows],
+    )

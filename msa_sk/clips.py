@@ -64,6 +64,10 @@ class Clip:
     def read(self, sample_rate: int | None = None) -> np.ndarray:
         """Return the samples as float32, at the file's rate or at another one."""
         audio, _ = read_audio(self.path, self.start, self.duration, sample_rate)
+        return self.shape_samples(audio)
+
+    def shape_samples(self, audio: np.ndarray) -> np.ndarray:
+        """Return samples of the file as the clip has them: its channels, its gain."""
         if self.channel is not None:
             channels = np.atleast_2d(audio)
             if np.max(self.channel) >= len(channels):

@@ -4,7 +4,6 @@ Records are frozen, hold what they were given, and convert it when it is read: b
 100,000 of them costs nothing, and a record of read-only memory maps works like any other.
 """
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from msa_sk._files import atomic_path
-from msa_sk.audio import check_rate, write_audio
+from msa_sk.audio import check_rate
 from msa_sk.clips import check_audio_field, clips_of, excerpt_any, read_any
-from msa_sk.exceptions import AudioError, ClippingWarning, InputError, InstrumentError, NotesError
+from msa_sk.exceptions import AudioError, InputError, InstrumentError, NotesError
 from msa_sk.notes import Notes
 
 
@@ -330,7 +328,8 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
 
         ``<instrument>.wav``, ``scene.mid`` (type 1, one named track per instrument) and
         ``scene.json``, which names them and holds the common gain: 1 unless a source would
-        have clipped; then all are scaled alike, so that they still add up.
+        have clipped; then all are scaled alike, so that they still add up. Files appear when
+        all are complete; above 4 GB they are RF64.
 
         Parameters
         ----------
@@ -343,48 +342,9 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
         -------
         paths : list of Path
         """
-        import warnings
+        from msa_sk.stems import write_scenes
 
-        from msa_sk.midi import write_midi
-
-        directory = Path(directory)
-        written, gain = [], 1.0
-        for name in self.instruments:
-            if Path(name).name != name or name in (".", "..") or "\0" in name:
-                raise InstrumentError(
-                    repr(self), "names that can name a file", repr(name), "Rename the instrument."
-                )
-        if self.sources is not None:
-            peaks = [np.abs(self.source(name)).max() for name in self.instruments]
-            if subtype.startswith("PCM") and max(peaks, default=0) > 1:
-                gain = float(0.999 / max(peaks))
-                warnings.warn(
-                    f"{self!r} would clip: all sources were scaled by {gain:.4f}; "
-                    "subtype='FLOAT' avoids that.",
-                    ClippingWarning,
-                    stacklevel=2,
-                )
-            for name in self.instruments:
-                written.append(
-                    write_audio(
-                        directory / f"{name}.wav",
-                        self.source(name) * np.float32(gain),
-                        self.sample_rate,
-                        subtype,
-                    )
-                )
-        if self.notes is not None:
-            notes = dict(zip(self.instruments, self.notes, strict=True))
-            written.append(write_midi(directory / "scene.mid", notes))
-        about = {
-            "instruments": list(self.instruments),
-            "sample_rate": self.sample_rate,
-            "gain": gain,
-            "files": [path.name for path in written],
-        }
-        with atomic_path(directory / "scene.json") as temporary:
-            temporary.write_text(json.dumps(about, indent=2) + "\n")
-        return [*written, directory / "scene.json"]
+        return write_scenes(directory, [self], subtype)
 
     def plot(self, truth: "Scene | None" = None) -> Any:
         """Draw each source's spectrogram and notes, beside the truth where it is given.

@@ -101,14 +101,14 @@ def test_the_version_is_said_once():
 
 # Who may import whom: from the same line or from one above. `nn` stands apart.
 LAYERS = [
-    {"_version", "_files", "exceptions", "_sklearn", "audio"},
+    {"_version", "_files", "_progress", "exceptions", "_sklearn", "audio"},
     {"notes", "clips"},
     {"records", "hierarchy"},
     {"_validation"},
-    {"_general_midi", "_midi_file", "midi", "spectral", "rolls"},
-    {"masking"},
+    {"_general_midi", "_midi_file", "midi", "streams", "spectral", "rolls"},
+    {"masking", "stems", "windows"},
     {"metrics"},
-    {"base", "persistence"},
+    {"base", "persistence", "windowed"},
     {"neural"},
     {"models"},
     {"editing", "display", "testing"},
@@ -121,7 +121,7 @@ MAY_SEE_DATASETS = {"datasets", "testing", "cli"}
 MAY_SEE_NN = {"nn", "neural", "models"}
 
 UPWARD = {
-    ("records", "midi"): "Scene.write writes its notes",
+    ("records", "stems"): "Scene.write writes itself",
     ("records", "display"): "Scene.plot draws itself",
     ("persistence", ""): "the version, and the table of the package's estimators",
 }

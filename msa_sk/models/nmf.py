@@ -14,11 +14,13 @@ from sklearn.exceptions import ConvergenceWarning
 from msa_sk._sklearn import StrOptions, real, whole
 from msa_sk._validation import check_random
 from msa_sk.audio import rms
-from msa_sk.base import SpectralEstimator, has_rest, stack_sources
+from msa_sk.base import has_rest, stack_sources
 from msa_sk.exceptions import AudioError
 from msa_sk.masking import ratio_masks
 from msa_sk.records import Scene
 from msa_sk.spectral import STFT, Spectrogram, channel_rms
+from msa_sk.windowed import WindowedEstimator
+from msa_sk.windows import Heads
 
 _N_MELS, _N_CEPSTRA = 40, 13
 
@@ -142,7 +144,7 @@ def cluster_spectra(
     return KMeans(n_sources, n_init=10, random_state=random_state).fit_predict(cepstra)
 
 
-class NMFSeparator(SpectralEstimator):
+class NMFSeparator(WindowedEstimator):
     """Separate with spectra that were learnt for each instrument.
 
     Supervised (the default), `fit` learns `n_components` spectra from each instrument's true
@@ -167,7 +169,12 @@ class NMFSeparator(SpectralEstimator):
         Iterations end when the distance falls by less than this share.
     max_frames : int, default=20000
         Of each instrument's sounding frames, at most so many, drawn evenly from the scenes,
-        take part in learning.
+        take part in learning; and where a blind separation works in windows, of the mixture's.
+    window_seconds : float, default=30.0
+        Longer mixtures are separated in windows of that length, an eighth of which overlaps
+        with the next; None takes them whole. Iterations may then end later or earlier: some
+        thousandths of the mixture's level, none with ``tol=0``. Blind, spectra are learnt once
+        for all windows.
     blind : bool, default=False
     n_sources : int, default=2
         How many sources a blind separation gives.
@@ -208,6 +215,7 @@ class NMFSeparator(SpectralEstimator):
         "max_iter": [whole(1)],
         "tol": [real(0)],
         "max_frames": [whole(1)],
+        "window_seconds": [None, real(1)],
         "blind": ["boolean"],
         "n_sources": [whole(1)],
         "instruments": [None, list, tuple],
@@ -224,6 +232,7 @@ class NMFSeparator(SpectralEstimator):
         max_iter: int = 200,
         tol: float = 1e-4,
         max_frames: int = 20000,
+        window_seconds: float | None = 30.0,
         blind: bool = False,
         n_sources: int = 2,
         instruments: Sequence[str] | None = None,
@@ -236,6 +245,7 @@ class NMFSeparator(SpectralEstimator):
         self.max_iter = max_iter
         self.tol = tol
         self.max_frames = max_frames
+        self.window_seconds = window_seconds
         self.blind = blind
         self.n_sources = n_sources
         self.instruments = instruments
@@ -295,10 +305,12 @@ class NMFSeparator(SpectralEstimator):
         return [channel_rms(spectrum) / level for spectrum in item.analyse(sources)]
 
     def _predict_one(self, item: Spectrogram) -> Scene:
-        audio = item.audio
-        magnitude = item.magnitude / np.float32(rms(audio))
+        magnitude = item.magnitude / np.float32(rms(item.audio))
+        return self._scene_of(self._look(magnitude), item)
+
+    def _look(self, magnitude: np.ndarray, survey: Any = None) -> Heads:
         if self.blind:
-            components, labels = self._learn_blindly(magnitude)
+            components, labels = survey or self._learn_blindly(magnitude)
         else:
             components = self.components_.reshape(-1, magnitude.shape[0])
             labels = np.repeat(np.arange(len(self.components_)), self.components_.shape[1])
@@ -307,9 +319,16 @@ class NMFSeparator(SpectralEstimator):
         models = np.stack(
             [components[labels == part].T @ activations[labels == part] for part in range(n_parts)]
         )
-        masks = ratio_masks(models, self.mask_power)
-        sources = item.invert(masks[: len(self.instruments_)])
-        return Scene(self.instruments_, item.mixture.rate, sources)
+        return {"mask": ratio_masks(models, self.mask_power)}
+
+    def _survey(self, magnitudes: Iterator[np.ndarray], n_windows: int) -> Any:
+        if not self.blind:
+            return None
+        kept = []
+        for magnitude in magnitudes:
+            stride = -(-n_windows * magnitude.shape[1] // self.max_frames)
+            kept.append(magnitude[:, ::stride])
+        return self._learn_blindly(np.concatenate(kept, axis=1))
 
     def _learn_blindly(self, magnitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         n_components = self.n_components * self.n_sources

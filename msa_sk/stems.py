@@ -1,0 +1,157 @@
+"""Scenes as folders of files, written stretch by stretch: complete, or not at all."""
+
+import itertools
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from msa_sk._files import atomic_path, complete_folder
+from msa_sk.audio import sample_bytes, write_blocks
+from msa_sk.exceptions import AudioError, ClippingWarning, InstrumentError
+from msa_sk.midi import write_midi
+from msa_sk.records import Scene
+
+_BLOCK = 2**18  # samples
+
+
+def write_scenes(
+    directory: str | os.PathLike,
+    scenes: Iterable[Scene],
+    subtype: str = "PCM_24",
+    n_samples: int | None = None,
+) -> list[Path]:
+    """Write what `Scene.write` writes, of scenes that follow each other.
+
+    How loud a source gets is known at its end: until then samples wait as float32 in a
+    temporary folder inside `directory`, which goes away also if writing fails.
+
+    Parameters
+    ----------
+    directory : path-like
+        Made if needed.
+    scenes : iterable of Scene
+        Stretches of one scene; the notes are those of the last.
+    subtype : str, default="PCM_24"
+        libsndfile's name of the sample format.
+    n_samples : int, default=None
+        Of the whole: a disk without room for it is then refused before work begins.
+
+    Returns
+    -------
+    paths : list of Path
+
+    Raises
+    ------
+    InstrumentError
+        If an instrument cannot name a file.
+    AudioError
+        If WAV files do not have the sample format, or the disk is full.
+    """
+    import soundfile
+
+    if subtype not in soundfile.available_subtypes("WAV"):
+        known = sorted(soundfile.available_subtypes("WAV"))
+        raise AudioError("subtype", f"one of {known}", repr(subtype), "Choose one of them.")
+    scenes = iter(scenes)
+    first = next(scenes)
+    for name in first.instruments:
+        if Path(name).name != name or name in (".", "..") or "\0" in name:
+            raise InstrumentError(
+                repr(first), "names that can name a file", repr(name), "Rename the instrument."
+            )
+    directory = Path(directory)
+    with complete_folder(directory) as temporary:
+        stems = [_Stem(temporary / f"{name}.wav") for name in first.instruments]
+        for scene in itertools.chain([first], scenes):
+            if scene.sources is not None:
+                stretch = [scene.source(name) for name in scene.instruments]
+                if scene is first:
+                    _check_room(directory, stretch, n_samples, subtype)
+                for stem, audio in zip(stems, stretch, strict=True):
+                    stem.add(audio)
+        written = []
+        gain = _common_gain(scene, stems, subtype)
+        if scene.sources is not None:
+            written += [stem.finish(scene.sample_rate, subtype, gain) for stem in stems]
+        if scene.notes is not None:
+            notes = dict(zip(scene.instruments, scene.notes, strict=True))
+            written.append(write_midi(temporary / "scene.mid", notes))
+        about = {
+            "instruments": list(scene.instruments),
+            "sample_rate": scene.sample_rate,
+            "gain": gain,
+            "files": [path.name for path in written],
+        }
+        with atomic_path(temporary / "scene.json") as path:
+            path.write_text(json.dumps(about, indent=2) + "\n")
+    return [directory / path.name for path in (*written, temporary / "scene.json")]
+
+
+class _Stem:
+    """A source on its way to a file: float32 samples until all have come."""
+
+    def __init__(self, path: Path):
+        self.path, self.waiting = path, path.with_suffix(".f32")
+        self.n_samples, self.n_channels, self.peak = 0, 1, 0.0
+
+    def add(self, audio: np.ndarray) -> None:
+        self.n_channels = 1 if audio.ndim == 1 else len(audio)
+        self.n_samples += audio.shape[-1]
+        self.peak = max(self.peak, float(np.abs(audio).max()))
+        try:
+            with open(self.waiting, "ab") as file:
+                file.write(np.ascontiguousarray(audio.T))
+        except OSError as error:
+            raise AudioError(
+                str(self.path),
+                f"room for {self.n_samples} samples",
+                str(error),
+                "See whether the disk is full; nothing was written.",
+            ) from error
+
+    def finish(self, sample_rate: int, subtype: str, gain: float) -> Path:
+        blocks = self._blocks(np.float32(gain))
+        write_blocks(self.path, blocks, sample_rate, self.n_channels, self.n_samples, subtype)
+        self.waiting.unlink()
+        return self.path
+
+    def _blocks(self, gain: np.float32) -> Iterator[np.ndarray]:
+        with open(self.waiting, "rb") as file:
+            while len(samples := np.fromfile(file, np.float32, _BLOCK * self.n_channels)):
+                yield samples.reshape(-1, self.n_channels).T * gain
+
+
+def _common_gain(scene: Scene, stems: list[_Stem], subtype: str) -> float:
+    peak = max((stem.peak for stem in stems), default=0)
+    if peak <= 1 or not subtype.startswith("PCM"):
+        return 1.0
+    gain = float(0.999 / peak)
+    warnings.warn(
+        f"{scene!r} would clip: all sources were scaled by {gain:.4f}; "
+        "subtype='FLOAT' avoids that.",
+        ClippingWarning,
+        stacklevel=4,
+    )
+    return gain
+
+
+def _check_room(
+    directory: Path, stretch: list[np.ndarray], n_samples: int | None, subtype: str
+) -> None:
+    """Refuse a disk that cannot hold the stems: all as float32, and one more as it is turned."""
+    longest = n_samples or stretch[0].shape[-1]
+    channels = [1 if audio.ndim == 1 else len(audio) for audio in stretch]
+    needed = longest * (4 * sum(channels) + sample_bytes(subtype) * max(channels, default=0))
+    free = shutil.disk_usage(directory).free
+    if needed > free:
+        raise AudioError(
+            str(directory),
+            f"{needed / 1e9:.2f} GB of free disk",
+            f"{free / 1e9:.2f} GB",
+            "Free some, or choose another folder; nothing was written.",
+        )
