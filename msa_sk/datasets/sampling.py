@@ -229,7 +229,7 @@ class Draws:
             for i, mixture in enumerate(mixtures)
         ]
         self.songs = np.unique(self.titles, return_inverse=True)[1]
-        self._levels: dict[tuple[int, str], float] = {}
+        self._levels: dict[str, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.mixtures) if self.sampler.n_mixes is None else self.sampler.n_mixes
@@ -263,9 +263,10 @@ class Draws:
 
     def level(self, i: int, name: str) -> float:
         """Return the RMS of a source, which is read once."""
-        if (i, name) not in self._levels:
-            self._levels[i, name] = rms(self.scenes[i].source(name))
-        return self._levels[i, name]
+        levels = self._levels.setdefault(name, np.full(len(self.scenes), np.nan))
+        if np.isnan(levels[i]):
+            levels[i] = rms(self.scenes[i].source(name))
+        return float(levels[i])
 
     def _at(self, epoch: int, index: int) -> tuple[int, np.random.Generator]:
         if epoch < 0 or not 0 <= index < len(self):
