@@ -8,6 +8,7 @@ from torch.utils.data import BatchSampler, Sampler
 
 from msa_sk.neural.checkpoint import Resumable
 from msa_sk.neural.data import SceneDataset
+from msa_sk.neural.parallel import share_of
 
 
 class ShuffledBatches(Sampler[list[int]], Resumable):
@@ -49,7 +50,8 @@ class ShuffledBatches(Sampler[list[int]], Resumable):
 
     def __iter__(self) -> Iterator[list[int]]:
         self.plan = list(BatchSampler(self._shuffled(), self.batch_size, drop_last=False))
-        yield from self.plan[self.n_done :]
+        for batch in self.plan[self.n_done :]:
+            yield share_of(batch) or batch[:1]  # which then has no weight
 
     def _shuffled(self) -> Iterator[int]:
         chunks = torch.randperm(len(self.dataset.chunks), generator=self.generator)

@@ -12,6 +12,7 @@ from skorch.callbacks import Callback
 from tqdm import tqdm
 
 from msa_sk.neural.checkpoint import Resumable
+from msa_sk.neural.parallel import added_up
 
 
 class EpochMeans(Callback):
@@ -19,13 +20,15 @@ class EpochMeans(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         batches = net.history[-1]["batches"]
-        for side in ("train", "valid"):
-            for name in (f"{side}_{term}" for term in ("loss", *net.terms)):
-                known = [batch for batch in batches if name in batch]
-                if known:
-                    sizes = [batch[f"{side}_batch_size"] for batch in known]
-                    mean = np.average([batch[name] for batch in known], weights=sizes)
-                    net.history.record(name, float(mean))
+        names = [f"{side}_{term}" for side in ("train", "valid") for term in ("loss", *net.terms)]
+        sums = np.zeros((len(names), 2))
+        for total, name in zip(sums, names, strict=True):
+            known = [batch for batch in batches if name in batch]
+            sizes = np.array([batch[f"{name[:5]}_batch_size"] for batch in known])
+            total[:] = np.sum([batch[name] for batch in known] * sizes), np.sum(sizes)
+        for name, (total, size) in zip(names, added_up(sums), strict=True):
+            if size:
+                net.history.record(name, float(total / size))
 
 
 class KeepBest(Callback, Resumable):

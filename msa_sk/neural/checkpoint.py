@@ -16,6 +16,7 @@ from torch import Tensor
 from msa_sk._files import remove_stale
 from msa_sk._version import __version__
 from msa_sk.exceptions import InputError, ModelFileError, MsaWarning, TrainingError
+from msa_sk.neural.parallel import rank
 from msa_sk.persistence import read_document, refusing_made_up, write_document
 
 
@@ -68,7 +69,8 @@ class Checkpoint:
         self.path, self.minutes, self.fingerprint = Path(path), minutes, fingerprint
         self.state: dict | None = None
         self._written = time.monotonic()
-        remove_stale(path)
+        if rank() == 0:
+            remove_stale(path)
         if self.path.exists():
             self.random, self.state = self._read()
             random.set_state(self.random)
@@ -82,6 +84,8 @@ class Checkpoint:
 
     def write(self, net: Any) -> None:
         """Write the state of training; the file is the one before, or this one."""
+        if rank() > 0:
+            return
         state = snapshot(net)
         if not all(torch.isfinite(one).all() for one in state["module"].values()):
             raise TrainingError(

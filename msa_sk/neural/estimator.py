@@ -14,20 +14,23 @@ import torch
 from msa_sk._sklearn import CallbackSupportMixin, StrOptions, real, whole, with_callbacks
 from msa_sk._validation import check_parameters, check_random, check_scenes
 from msa_sk._version import __version__
-from msa_sk.base import SpectralEstimator, has_rest, stack_sources
+from msa_sk.base import has_rest, stack_sources
 from msa_sk.exceptions import InputError, InstrumentError, ParameterError
 from msa_sk.neural.callbacks import KeepBest, Progress, TellSklearn
 from msa_sk.neural.checkpoint import Checkpoint, digest
-from msa_sk.neural.data import Example, LevelledSTFT, SceneDataset, collate
+from msa_sk.neural.data import Example, LevelledSTFT, SceneDataset, collate, window_norm
 from msa_sk.neural.net import SceneNet
+from msa_sk.neural.parallel import as_first, joined
 from msa_sk.neural.randomness import isolated_seed
 from msa_sk.neural.schedule import SCHEDULES, Schedule
 from msa_sk.persistence import encode_parameters
 from msa_sk.records import Scene
 from msa_sk.spectral import STFT, Spectrogram
+from msa_sk.windowed import WindowedEstimator
+from msa_sk.windows import Heads
 
 
-class NeuralEstimator(CallbackSupportMixin, SpectralEstimator):
+class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
     """Base class of systems that learn by gradient.
 
     A subclass has four hooks:
@@ -38,11 +41,16 @@ class NeuralEstimator(CallbackSupportMixin, SpectralEstimator):
     - ``_make_loss()`` gives ``(terms, loss)``: the names of the loss terms and a callable
       ``loss(heads, target) -> dict of Tensor``;
     - ``_make_target(spectrogram, levelled, scene)`` gives the arrays that the loss reads;
-    - ``_decode(heads, spectrogram)`` makes a Scene of one mixture's heads.
+    - ``_look(magnitude, survey)`` makes masks and posteriors of what ``_heads(magnitude)``
+      gives; see `WindowedEstimator`.
 
     The number of sources that the network knows is that of `instruments_`, and one more for
     the rest where the training mixtures hold more than the wanted instruments. What depends on
     them, and is made anew for others, the network keeps under the name ``heads``.
+
+    Under ``torchrun`` each process calls `fit` with the same parameters and data, computes its
+    share of each batch, and ends with the same weights: those of one process to rounding, where
+    all examples know what the loss asks for. The first one writes the checkpoint.
 
     `callbacks` are skorch's, or anything with its methods; they see `net_`. One that raises
     KeyboardInterrupt, as skorch's EarlyStopping does, or sets ``net.stopped_``, ends training
@@ -53,6 +61,7 @@ class NeuralEstimator(CallbackSupportMixin, SpectralEstimator):
 
     _parameter_constraints = {
         "sequence_length": [whole(1)],
+        "window_seconds": [None, real(1)],
         "max_epochs": [whole(1)],
         "batch_size": [whole(1)],
         "lr": [real(0, closed="neither")],
@@ -78,7 +87,7 @@ class NeuralEstimator(CallbackSupportMixin, SpectralEstimator):
     # What makes no difference to how training goes on; a subclass adds what `predict` reads.
     _not_trained_by: tuple[str, ...] = (
         *("callbacks", "checkpoint", "checkpoint_minutes", "num_workers"),
-        *("device", "random_state", "verbose"),
+        *("window_seconds", "device", "random_state", "verbose"),
     )
 
     @abstractmethod
@@ -91,9 +100,6 @@ class NeuralEstimator(CallbackSupportMixin, SpectralEstimator):
     def _make_target(
         self, spectrogram: Spectrogram, levelled: LevelledSTFT, scene: Scene
     ) -> Example: ...
-
-    @abstractmethod
-    def _decode(self, heads: dict[str, np.ndarray], spectrogram: Spectrogram) -> Scene: ...
 
     @with_callbacks
     def fit(
@@ -129,7 +135,8 @@ class NeuralEstimator(CallbackSupportMixin, SpectralEstimator):
         start = self._weights() if self.warm_start and self.__sklearn_is_fitted__() else None
         self._is_fitted = False  # until all has gone well
         items, scenes = self._begin(X, y)
-        self._fit(items, scenes, self._check_validation(X_val, y_val), start)
+        with joined(resolve_device(self.device)):
+            self._fit(items, scenes, self._check_validation(X_val, y_val), start)
         self._is_fitted = True
         return self
 
@@ -183,6 +190,7 @@ class NeuralEstimator(CallbackSupportMixin, SpectralEstimator):
         if self.checkpoint is not None:
             fingerprint = self._fingerprint(items, scenes, validation, start)
             checkpoint = Checkpoint(self.checkpoint, self.checkpoint_minutes, fingerprint, random)
+        random.set_state(as_first(random.get_state(legacy=False)))
         seed = int(random.randint(2**31 - 1))
         self.has_rest_ = has_rest(items, scenes, self.instruments_)
         if validation is None:
@@ -354,10 +362,15 @@ class NeuralEstimator(CallbackSupportMixin, SpectralEstimator):
         return sources
 
     def _predict_one(self, item: Spectrogram) -> Scene:
-        magnitude = LevelledSTFT.of(item).magnitude
+        return self._scene_of(self._look(LevelledSTFT.of(item).magnitude), item)
+
+    def _magnitude(self, spectrum: np.ndarray, level: float) -> np.ndarray:
+        return super()._magnitude(spectrum, level * window_norm(self.transformer_))
+
+    def _heads(self, magnitude: np.ndarray, **options: Any) -> Heads:
+        """Return what the network gives for one magnitude; options go to its ``forward``."""
         batch, _ = collate([({"magnitude": magnitude}, {})])
-        heads = self.net_.heads(batch)
-        return self._decode({name: value[0] for name, value in heads.items()}, item)
+        return {name: head[0] for name, head in self.net_.heads(batch, **options).items()}
 
     def _get_state(self) -> tuple[dict, dict[str, np.ndarray]]:
         values, arrays = super()._get_state()
