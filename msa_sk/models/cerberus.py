@@ -5,7 +5,7 @@ masks (mask inference), and piano rolls (transcription).
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from msa_sk.notes import Notes
 from msa_sk.records import Scene
 from msa_sk.rolls import N_PITCHES, notes_to_roll, roll_to_notes
 from msa_sk.spectral import STFT, Spectrogram, channel_rms
+from msa_sk.windows import Heads
 
 # Bins this far below the loudest of their example count as silent in deep clustering, as in
 # Hershey et al., "Deep clustering", ICASSP 2016.
@@ -127,7 +128,9 @@ class CerberusModule(nn.Module):
         least = max(0.1 * float(frames.std()), 1e-6)
         self.input_std.copy_(frames.std(0, correction=0).clamp(min=least))
 
-    def forward(self, magnitude: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, magnitude: Tensor, lengths: Tensor, wanted: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
         """Return the heads of mixtures.
 
         Parameters
@@ -135,6 +138,8 @@ class CerberusModule(nn.Module):
         magnitude : Tensor of shape (n_batch, n_bins, n_frames)
         lengths : Tensor of shape (n_batch,)
             In frames.
+        wanted : sequence of str, default=None
+            The heads to compute, of those there are; None wants all.
 
         Returns
         -------
@@ -150,6 +155,7 @@ class CerberusModule(nn.Module):
         return {
             name: head(features[:, ::stride] if name == "embedding" else features)
             for name, head in self.heads.items()
+            if wanted is None or name in wanted
         }
 
 
@@ -240,6 +246,11 @@ class Cerberus(NeuralEstimator):
         400. In trainings of minutes, steps of many short sequences from many mixtures learn
         several times as much as steps of a few long ones. What has to be told apart over
         longer times than a quarter of a second, as by deep clustering alone, wants longer ones.
+    window_seconds : float, default=30.0
+        Longer mixtures are heard in windows of that length at predict, and memory does not
+        grow with them. An eighth of a window overlaps with the next and masks and posteriors
+        are crossfaded there; elsewhere they are those of the whole. None takes all mixtures
+        whole.
     max_epochs : int, default=30
     batch_size : int, default=16
         Sequences per step; the paper has 40.
@@ -360,6 +371,7 @@ class Cerberus(NeuralEstimator):
         min_note: float = 0.05,
         max_gap: float = 0.03,
         sequence_length: int = 16,
+        window_seconds: float | None = 30.0,
         max_epochs: int = 30,
         batch_size: int = 16,
         lr: float = 2e-3,
@@ -394,6 +406,7 @@ class Cerberus(NeuralEstimator):
         self.min_note = min_note
         self.max_gap = max_gap
         self.sequence_length = sequence_length
+        self.window_seconds = window_seconds
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.lr = lr
@@ -533,7 +546,7 @@ class Cerberus(NeuralEstimator):
         module.standardise([torch.from_numpy(x["magnitude"]) for x, _ in some_examples(dataset)])
 
     def _after_training(self, dataset: SceneDataset) -> None:
-        if self.mi_weight == 0 and self.dc_weight > 0:
+        if self._clusters:
             self.centroids_ = self._learn_centroids(dataset)
 
     def _learn_centroids(self, dataset: SceneDataset) -> np.ndarray:
@@ -550,37 +563,62 @@ class Cerberus(NeuralEstimator):
                 count[source] += of_source.sum()
         return total / count
 
-    def _decode(self, heads: dict[str, np.ndarray], spectrogram: Spectrogram) -> Scene:
-        sources = notes = rolls = None
-        masks = heads.get("mask")
-        if masks is None and "embedding" in heads:
-            masks = self._cluster(heads["embedding"], spectrogram.magnitude)
-        if masks is not None:
-            sources = spectrogram.invert(masks[: len(self.instruments_)])
+    @property
+    def _clusters(self) -> bool:
+        """Whether embeddings separate, as nothing else does."""
+        return self.mi_weight == 0 and self.dc_weight > 0
+
+    def _look(self, magnitude: np.ndarray, survey: np.ndarray | None = None) -> Heads:
+        heads = self._heads(magnitude, wanted=["embedding" if self._clusters else "mask", "roll"])
+        found = {}
+        if "mask" in heads:
+            found["mask"] = heads["mask"]
+        elif survey is not None:
+            found["mask"] = self._assign(heads["embedding"], survey)
+        elif "embedding" in heads:
+            found["mask"] = self._cluster(heads["embedding"], magnitude)
         if "roll" in heads:
-            rolls = expit(heads["roll"])
-            notes = tuple(
-                self._decode_notes(roll, name)
-                for name, roll in zip(self.instruments_, rolls, strict=True)
+            found["roll"] = expit(heads["roll"])
+        return found
+
+    def _survey(self, magnitudes: Iterator[np.ndarray], n_windows: int) -> np.ndarray | None:
+        """Return centres of clusters for all windows, from as many frames as one window has."""
+        if not self._clusters:
+            return None
+        kept = [
+            (
+                self._heads(magnitude, wanted=["embedding"])["embedding"][::n_windows],
+                magnitude.T[::n_windows],
             )
-        rate = None if rolls is None else spectrogram.frame_rate
-        return Scene(self.instruments_, spectrogram.mixture.rate, sources, notes, rolls, rate)
+            for magnitude in magnitudes
+        ]
+        return self._centres(*map(np.concatenate, zip(*kept, strict=True)))
+
+    def _threshold(self, name: str) -> float:
+        return self.drum_threshold if name == "drums" else self.threshold
 
     def _decode_notes(self, roll: np.ndarray, name: str) -> Notes:
-        threshold = self.drum_threshold if name == "drums" else self.threshold
         frame_rate = self.transformer_.frame_rate
-        return roll_to_notes(roll, frame_rate, threshold, self.min_note, self.max_gap)
+        return roll_to_notes(roll, frame_rate, self._threshold(name), self.min_note, self.max_gap)
 
     def _cluster(self, embedding: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
         """Return binary masks: each bin belongs to the cluster that its embedding is in."""
-        points = embedding.reshape(-1, embedding.shape[-1])
-        audible = (magnitude > magnitude.max() * 10 ** (SILENT_DB / 20)).T.reshape(-1)
+        return self._assign(embedding, self._centres(embedding, magnitude.T))
+
+    def _centres(self, embedding: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
+        """Return the centre of each source's embeddings, both (n_frames, n_bins, ...)."""
+        points = embedding[magnitude > magnitude.max() * 10 ** (SILENT_DB / 20)]
         centres = self.centroids_.copy()
         # Centroids that own no bin stay out: k-means would move them into other clusters.
-        owners = np.unique(_nearest(points[audible], centres))
+        owners = np.unique(_nearest(points, centres))
         if len(owners) > 1:
             clusters = KMeans(len(owners), init=centres[owners], n_init=1, random_state=0)
-            centres[owners] = clusters.fit(points[audible]).cluster_centers_
+            centres[owners] = clusters.fit(points).cluster_centers_
+        return centres
+
+    def _assign(self, embedding: np.ndarray, centres: np.ndarray) -> np.ndarray:
+        """Return binary masks: each bin belongs to the nearest centre."""
+        points = embedding.reshape(-1, embedding.shape[-1])
         labels = _nearest(points, centres).reshape(embedding.shape[:2])
         return np.stack([source == labels.T for source in range(len(centres))]).astype(np.float32)
 

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from msa_sk.audio import rms
 from msa_sk.records import Scene
-from msa_sk.spectral import Spectrogram, channel_rms
+from msa_sk.spectral import STFT, Spectrogram, channel_rms
 
 # Frames that are analysed at a time; windows are cut from them.
 _CHUNK = 400
@@ -39,11 +39,15 @@ class LevelledSTFT:
         audio = spectrogram.mixture.read()
         if level is None:
             level = rms(spectrogram.audio)
-        window = scipy.signal.get_window(spectrogram.window, spectrogram.n_fft)
-        scale = float(1 / (level * np.linalg.norm(window))) if level > 0 else 1.0
+        scale = 1 / (level * window_norm(spectrogram)) if level > 0 else 1.0
         # Scaled in double precision: the reciprocal of a very quiet level overflows in single.
         spectrum = (spectrogram.analyse(audio) * np.float64(scale)).astype(np.complex64)
         return cls(audio, spectrum, channel_rms(spectrum), scale)
+
+
+def window_norm(seen: Spectrogram | STFT) -> float:
+    """Return the norm of an STFT's window."""
+    return float(np.linalg.norm(scipy.signal.get_window(seen.window, seen.n_fft)))
 
 
 class SceneDataset(Dataset):

@@ -20,7 +20,6 @@ from msa_sk.neural.callbacks import KeepBest, Progress, TellSklearn
 from msa_sk.neural.checkpoint import Checkpoint, digest
 from msa_sk.neural.data import Example, LevelledSTFT, SceneDataset, collate, window_norm
 from msa_sk.neural.net import SceneNet
-from msa_sk.neural.parallel import as_first, joined
 from msa_sk.neural.randomness import isolated_seed
 from msa_sk.neural.schedule import SCHEDULES, Schedule
 from msa_sk.persistence import encode_parameters
@@ -47,10 +46,6 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
     The number of sources that the network knows is that of `instruments_`, and one more for
     the rest where the training mixtures hold more than the wanted instruments. What depends on
     them, and is made anew for others, the network keeps under the name ``heads``.
-
-    Under ``torchrun`` each process calls `fit` with the same parameters and data, computes its
-    share of each batch, and ends with the same weights: those of one process to rounding, where
-    all examples know what the loss asks for. The first one writes the checkpoint.
 
     `callbacks` are skorch's, or anything with its methods; they see `net_`. One that raises
     KeyboardInterrupt, as skorch's EarlyStopping does, or sets ``net.stopped_``, ends training
@@ -135,8 +130,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         start = self._weights() if self.warm_start and self.__sklearn_is_fitted__() else None
         self._is_fitted = False  # until all has gone well
         items, scenes = self._begin(X, y)
-        with joined(resolve_device(self.device)):
-            self._fit(items, scenes, self._check_validation(X_val, y_val), start)
+        self._fit(items, scenes, self._check_validation(X_val, y_val), start)
         self._is_fitted = True
         return self
 
@@ -190,7 +184,6 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         if self.checkpoint is not None:
             fingerprint = self._fingerprint(items, scenes, validation, start)
             checkpoint = Checkpoint(self.checkpoint, self.checkpoint_minutes, fingerprint, random)
-        random.set_state(as_first(random.get_state(legacy=False)))
         seed = int(random.randint(2**31 - 1))
         self.has_rest_ = has_rest(items, scenes, self.instruments_)
         if validation is None:
