@@ -23,6 +23,7 @@ from msa_sk.neural.clipping import GradientClipping, percentile
 from msa_sk.neural.data import SceneDataset
 from msa_sk.neural.estimator import resolve_precision
 from msa_sk.neural.schedule import Schedule
+from msa_sk.persistence import read_document, write_document
 
 RATE = 8000
 TINY = {
@@ -307,6 +308,31 @@ def test_a_fit_can_be_gone_on_with_and_forgotten(data):
     assert estimator.partial_fit(*data).n_iter_ == 3
     assert not same(weights_of(estimator), first)
     assert same(weights_of(estimator.fit(*data)), first)
+
+
+def test_files_from_before_there_was_a_parameter_load(data, tmp_path):
+    estimator = Cerberus(**TINY).fit(*data)
+    document, arrays = read_document(estimator.save(tmp_path / "model.msa"))
+    parameters = document["estimator"]["parameters"]
+    for name in ("warm_start", "checkpoint_minutes", "num_workers", "precision"):
+        del parameters[name]
+    old = msa_sk.load(write_document(tmp_path / "old.msa", document, arrays))
+    assert old.get_params().keys() == estimator.get_params().keys()
+    assert (old.warm_start, old.num_workers, old.precision) == (False, 0, "float32")
+    one, other = (model.predict(data[0][:1])[0].sources for model in (old, estimator))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_a_pass_that_failed_holds_no_data(data, monkeypatch):
+    estimator = Cerberus(**TINY).partial_fit(*data)
+    before = weights_of(estimator)
+    with monkeypatch.context() as patched:
+        patched.setattr(GradientClipping, "__call__", lambda *_: torch.tensor(float("nan")))
+        with pytest.raises(TrainingError, match="A gradient is not finite in epoch 2, batch 1"):
+            estimator.partial_fit(*data)
+    assert same(weights_of(estimator), before)
+    assert not hasattr(estimator.net_, "batches")
+    assert pickle.loads(pickle.dumps(estimator)).partial_fit(*data).predict(data[0][:1])
 
 
 # ------------------------------------------------------------------------- loading, precision

@@ -1,13 +1,15 @@
 """The skorch net: one training step with named loss terms, and training that fails loudly."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.history import History
+from skorch.utils import to_tensor
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from msa_sk.exceptions import TrainingError
@@ -17,6 +19,7 @@ from msa_sk.neural.checkpoint import Checkpoint, restore
 from msa_sk.neural.clipping import GradientClipping
 from msa_sk.neural.data import SceneDataset, collate
 from msa_sk.neural.interrupts import deferred_interrupt
+from msa_sk.neural.parallel import n_processes, share_of
 
 
 class SceneNet(NeuralNet):
@@ -66,6 +69,7 @@ class SceneNet(NeuralNet):
         self.clipping_ = GradientClipping(self.max_grad_norm)
         self.generator_ = torch.Generator().manual_seed(self.seed)
         self.stopped_ = False
+        self.parallel: Callable | None = None
         return self
 
     def initialize_criterion(self) -> "SceneNet":
@@ -76,10 +80,12 @@ class SceneNet(NeuralNet):
     # One step
 
     def infer(self, x: Any, **fit_params: Any) -> dict[str, Tensor]:
+        network = self.parallel if self.parallel and self.module_.training else self.module_
+        inputs = to_tensor(x, device=self.device)
         if self.precision == "float32":
-            return super().infer(x, **fit_params)
+            return network(**inputs)
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
-            heads = super().infer(x, **fit_params)
+            heads = network(**inputs)
         return {name: head.float() for name, head in heads.items()}
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
@@ -88,9 +94,20 @@ class SceneNet(NeuralNet):
         if not torch.isfinite(loss):
             values = {name: float(term.detach()) for name, term in terms.items()}
             raise self._failure("The loss", f"{values}. Nothing of this step was kept", training)
+        if training and self.parallel:
+            loss = self._weighted(loss, y_pred)
         side = "train" if training else "valid"
         for name, term in terms.items():
             self.history.record_batch(f"{side}_{name}", float(term.detach()))
+        return loss
+
+    def _weighted(self, loss: Tensor, heads: dict[str, Tensor]) -> Tensor:
+        """Let a loss weigh, in the mean over processes, as much as its share of the batch."""
+        batch = self.batches.plan[self.batches.n_done]
+        weight = n_processes() * len(share_of(batch)) / len(batch)
+        # Every weight gets a gradient, were it 0: the other processes wait for it.
+        loss = loss + 0 * sum(head.sum() for head in heads.values())
+        loss.register_hook(lambda gradient: gradient * weight)
         return loss
 
     def train_step_single(self, batch, **fit_params):
@@ -134,14 +151,22 @@ class SceneNet(NeuralNet):
         self.batches = ShuffledBatches(dataset, self.batch_size, self.generator_)
         loader = self._loader(dataset, batch_sampler=self.batches)
         valid_loader = self._loader(valid, batch_size=self.batch_size) if valid else None
-        with deferred_interrupt() as self.interrupt:
-            self.notify("on_train_begin", X=dataset, y=None)
-            if checkpoint and checkpoint.state:
-                restore(self, checkpoint.state)
-            while not self.stopped_ and (self.batches.n_done or len(self.history) < max_epochs):
-                self._run_epoch(loader, valid_loader, checkpoint)
-            self.notify("on_train_end", X=dataset, y=None)
-        del self.batches, self.interrupt
+        try:
+            with deferred_interrupt() as self.interrupt:
+                self.notify("on_train_begin", X=dataset, y=None)
+                if checkpoint and checkpoint.state:
+                    restore(self, checkpoint.state)
+                if n_processes() > 1:
+                    # The call alone: skorch takes no second module.
+                    self.parallel = DistributedDataParallel(self.module_).__call__
+                while not self.stopped_ and (
+                    self.batches.n_done or len(self.history) < max_epochs
+                ):
+                    self._run_epoch(loader, valid_loader, checkpoint)
+                self.notify("on_train_end", X=dataset, y=None)
+        finally:  # what holds the data, and what no pickle may
+            self.parallel = None
+            del self.batches, self.interrupt
         return self
 
     def one_pass(self, dataset: SceneDataset, lr: float) -> "SceneNet":
