@@ -9,18 +9,22 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from msa_sk._containers import samples_left
 from msa_sk._files import atomic_path
 from msa_sk.exceptions import AudioError
+
+if TYPE_CHECKING:
+    from soundfile import SoundFile
 
 MAX_CHANNELS = 32
 MIN_RATE, MAX_RATE = 1000, 384_000
 
-_STREAMED = 2**32 - 4096  # sizes near the largest number stand for "not known yet"
 _MAX_WAV = 2**32 - 2**16  # bytes of samples: sizes in a WAV file have 32 bits
+_MAX_PACKED = 2**14  # samples in a byte: silence in FLAC has half as many
 _READ_REMEDY = "Convert it to WAV or FLAC, or leave it out."
 
 
@@ -138,35 +142,25 @@ def audio_info(path: str | os.PathLike) -> AudioInfo:
 @lru_cache(maxsize=4096)
 def _header(path: str, mtime_ns: int, size: int) -> AudioInfo:
     """Read a header once for each version of a file: excerpts ask for it again and again."""
-    import soundfile
+    _check_whole(path)
+    with reading(path) as file:
+        rate, n_channels, n_samples = file.samplerate, file.channels, file.frames
+    if n_channels > MAX_CHANNELS:
+        raise AudioError(path, f"at most {MAX_CHANNELS} channels", str(n_channels), _READ_REMEDY)
+    if n_samples > size * _MAX_PACKED:
+        raise AudioError(
+            path, "an audio file", f"{n_samples} samples in {size} bytes", _READ_REMEDY
+        )
+    if n_samples < 1:
+        raise AudioError(path, "at least one sample", "none", "Leave empty recordings out.")
+    return AudioInfo(check_rate(rate, path), n_channels, n_samples)
 
-    try:
-        info = soundfile.info(path)
-    except (soundfile.LibsndfileError, UnicodeError, RuntimeError) as error:
-        raise AudioError(path, "an audio file", str(error), _READ_REMEDY) from error
-    _check_whole(path, size)
-    return AudioInfo(check_rate(info.samplerate, path), info.channels, info.frames)
 
-
-def _check_whole(path: str, size: int) -> None:
-    """Refuse a WAV file that was cut off, of which libsndfile reads what is left."""
-    with open(path, "rb") as file:
-        head = file.read(12)
-        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-            return
-        while len(chunk := file.read(8)) == 8:
-            declared = int.from_bytes(chunk[4:], "little")
-            if chunk[:4] == b"data":
-                left = size - file.tell()
-                if left < declared < _STREAMED:
-                    raise AudioError(
-                        path,
-                        f"{declared} bytes of samples, as its header says",
-                        f"{left}: it was cut off",
-                        "Copy it again, or save what is left of it anew.",
-                    )
-                return
-            file.seek(declared + declared % 2, os.SEEK_CUR)
+def _check_whole(path: str) -> None:
+    """Refuse a file that was cut off, of which libsndfile reads what is left."""
+    found = samples_left(path)
+    if found is not None and found[1] < found[0]:
+        raise _cut_off(path, f"{found[0]} bytes of samples", str(found[1]))
 
 
 def read_audio(
@@ -196,17 +190,12 @@ def read_audio(
     AudioError
         If the file is missing, not audio, or the stretch reaches past its end.
     """
-    import soundfile
-
     if sample_rate is not None:
         sample_rate = check_rate(sample_rate, "sample_rate")
     first, n_samples = check_stretch(path, start, duration)
-    with reading(path):
-        audio, rate = soundfile.read(
-            os.fspath(path), n_samples, first, dtype="float32", always_2d=True
-        )
-    audio = np.ascontiguousarray(audio.T) if audio.shape[1] > 1 else audio[:, 0]
-    audio = as_audio(audio, str(path))
+    with reading(path) as file:
+        file.seek(first)
+        audio, rate = read_samples(file, n_samples, str(path)), file.samplerate
     if sample_rate is not None and sample_rate != rate:
         return resample(audio, rate, sample_rate), sample_rate
     return audio, rate
@@ -240,14 +229,35 @@ def check_stretch(
 
 
 @contextmanager
-def reading(path: str | os.PathLike) -> Iterator[None]:
-    """Say of which file it is that libsndfile cannot read."""
+def reading(path: str | os.PathLike) -> Iterator["SoundFile"]:
+    """Open a file, and say which one it is that libsndfile cannot read."""
     import soundfile
 
     try:
-        yield
+        with soundfile.SoundFile(_native(path)) as file:
+            yield file
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise AudioError(str(path), "an audio file", str(error), _READ_REMEDY) from error
+        got = getattr(error, "error_string", str(error))
+        raise AudioError(str(path), "an audio file", got, _READ_REMEDY) from error
+
+
+def read_samples(file: "SoundFile", n_samples: int, item: str) -> np.ndarray:
+    """Return so many samples of an open file, from where it stands, or refuse it.
+
+    Returns
+    -------
+    audio : ndarray of float32, shape (n_samples,) or (n_channels, n_samples)
+    """
+    try:
+        audio = file.read(n_samples, dtype="float32", always_2d=True)
+    except MemoryError as error:
+        got = f"{n_samples} of {file.channels} channels"
+        raise AudioError(
+            item, "samples that fit into memory", got, "Read it in parts: Clip(path, start, ...)."
+        ) from error
+    if len(audio) < n_samples:
+        raise _cut_off(item, f"{n_samples} samples", str(len(audio)))
+    return as_audio(np.ascontiguousarray(audio.T) if file.channels > 1 else audio[:, 0], item)
 
 
 def write_audio(
@@ -342,11 +352,11 @@ def write_blocks(
             )
     try:
         with soundfile.SoundFile(
-            path, "w", sample_rate, n_channels, subtype, format=container
+            _native(path), "w", sample_rate, n_channels, subtype, format=container
         ) as file:
             for block in blocks:
                 file.write(block.T)
-        written = soundfile.info(path).frames
+        written = soundfile.info(_native(path)).frames
     # soundfile asserts that all was written.
     except (soundfile.LibsndfileError, AssertionError, RuntimeError) as error:
         raise _not_whole(path, str(error)) from error
@@ -406,6 +416,20 @@ def fit_length(audio: np.ndarray, n_samples: int) -> np.ndarray:
     if missing <= 0:
         return audio[..., :n_samples]
     return np.pad(audio, [(0, 0)] * (audio.ndim - 1) + [(0, missing)])
+
+
+def _native(path: str | os.PathLike) -> str | bytes:
+    """Return a name as the system has it: where that is bytes, they may be no UTF-8."""
+    return os.fspath(path) if os.name == "nt" else os.fsencode(path)
+
+
+def _cut_off(item: str, declared: str, got: str) -> AudioError:
+    return AudioError(
+        item,
+        f"{declared}, as its header says",
+        f"{got}: it was cut off",
+        "Copy it again, or save what is left of it anew.",
+    )
 
 
 def _no_file(path: str | os.PathLike, got: str) -> AudioError:

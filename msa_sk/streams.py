@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from msa_sk.audio import as_audio, check_stretch, fit_length, reading
+from msa_sk.audio import as_audio, check_stretch, fit_length, read_samples, reading
 from msa_sk.clips import Clip, clips_of
 from msa_sk.records import Mixture
 
@@ -91,16 +91,13 @@ def _clip_blocks(clip: Clip, rate: int) -> Iterator[np.ndarray]:
 
 
 def _file_blocks(clip: Clip) -> Iterator[np.ndarray]:
-    import soundfile
-
     first, n_samples = check_stretch(clip.path, clip.start, clip.duration)
-    with reading(clip.path), soundfile.SoundFile(os.fspath(clip.path)) as file:
+    with reading(clip.path) as file:
         file.seek(first)
         for start in range(0, n_samples, _BLOCK):
             size = min(_BLOCK, n_samples - start)
-            block = file.read(size, dtype="float32", always_2d=True)
             where = f"{os.fspath(clip.path)} from {(first + start) / file.samplerate:.1f} s"
-            yield as_audio(block.T if file.channels > 1 else block[:, 0], where)
+            yield read_samples(file, size, where)
 
 
 def _sized(blocks: Iterable[np.ndarray], n_samples: int) -> Iterator[np.ndarray]:
