@@ -25,6 +25,7 @@ MIN_RATE, MAX_RATE = 1000, 384_000
 
 _MAX_WAV = 2**32 - 2**16  # bytes of samples: sizes in a WAV file have 32 bits
 _MAX_PACKED = 2**14  # samples in a byte: silence in FLAC has half as many
+_MP3_LEAD = 16 * 1152  # samples: after a jump, frames that lean on those before are silent
 _READ_REMEDY = "Convert it to WAV or FLAC, or leave it out."
 
 
@@ -194,8 +195,7 @@ def read_audio(
         sample_rate = check_rate(sample_rate, "sample_rate")
     first, n_samples = check_stretch(path, start, duration)
     with reading(path) as file:
-        file.seek(first)
-        audio, rate = read_samples(file, n_samples, str(path)), file.samplerate
+        audio, rate = read_samples(file, first, n_samples, str(path)), file.samplerate
     if sample_rate is not None and sample_rate != rate:
         return resample(audio, rate, sample_rate), sample_rate
     return audio, rate
@@ -241,15 +241,17 @@ def reading(path: str | os.PathLike) -> Iterator["SoundFile"]:
         raise AudioError(str(path), "an audio file", got, _READ_REMEDY) from error
 
 
-def read_samples(file: "SoundFile", n_samples: int, item: str) -> np.ndarray:
-    """Return so many samples of an open file, from where it stands, or refuse it.
+def read_samples(file: "SoundFile", first: int, n_samples: int, item: str) -> np.ndarray:
+    """Return so many samples of an open file, from the `first` on, or refuse it.
 
     Returns
     -------
     audio : ndarray of float32, shape (n_samples,) or (n_channels, n_samples)
     """
+    lead = min(first, _MP3_LEAD) if file.format == "MP3" else 0
+    file.seek(first - lead)
     try:
-        audio = file.read(n_samples, dtype="float32", always_2d=True)
+        audio = file.read(lead + n_samples, dtype="float32", always_2d=True)[lead:]
     except MemoryError as error:
         got = f"{n_samples} of {file.channels} channels"
         raise AudioError(

@@ -93,11 +93,10 @@ def _clip_blocks(clip: Clip, rate: int) -> Iterator[np.ndarray]:
 def _file_blocks(clip: Clip) -> Iterator[np.ndarray]:
     first, n_samples = check_stretch(clip.path, clip.start, clip.duration)
     with reading(clip.path) as file:
-        file.seek(first)
         for start in range(0, n_samples, _BLOCK):
             size = min(_BLOCK, n_samples - start)
             where = f"{os.fspath(clip.path)} from {(first + start) / file.samplerate:.1f} s"
-            yield read_samples(file, size, where)
+            yield read_samples(file, first + start, size, where)
 
 
 def _sized(blocks: Iterable[np.ndarray], n_samples: int) -> Iterator[np.ndarray]:
