@@ -9,12 +9,15 @@ from msa_sk._version import __version__
 _WHERE = {
     "Cerberus": "msa_sk.models.cerberus",
     "Clip": "msa_sk.clips",
+    "CoherentMixing": "msa_sk.datasets.sampling",
     "Hierarchy": "msa_sk.hierarchy",
     "IdealMaskSeparator": "msa_sk.models.reference",
+    "IncoherentMixing": "msa_sk.datasets.sampling",
     "Mixture": "msa_sk.records",
     "MixtureBaseline": "msa_sk.models.reference",
     "NMFSeparator": "msa_sk.models.nmf",
     "Notes": "msa_sk.notes",
+    "QueryMixing": "msa_sk.datasets.sampling",
     "STFT": "msa_sk.spectral",
     "Scene": "msa_sk.records",
     "Spectrogram": "msa_sk.spectral",
@@ -25,12 +28,15 @@ _WHERE = {
 __all__ = [
     "Cerberus",
     "Clip",
+    "CoherentMixing",
     "Hierarchy",
     "IdealMaskSeparator",
+    "IncoherentMixing",
     "Mixture",
     "MixtureBaseline",
     "NMFSeparator",
     "Notes",
+    "QueryMixing",
     "STFT",
     "Scene",
     "Spectrogram",
@@ -41,6 +47,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from msa_sk.clips import Clip
+    from msa_sk.datasets.sampling import CoherentMixing, IncoherentMixing, QueryMixing
     from msa_sk.hierarchy import Hierarchy
     from msa_sk.models.cerberus import Cerberus
     from msa_sk.models.nmf import NMFSeparator

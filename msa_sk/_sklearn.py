@@ -3,6 +3,7 @@
 from numbers import Integral, Real
 
 from sklearn.utils._param_validation import (
+    HasMethods,
     Interval,
     InvalidParameterError,
     StrOptions,
@@ -24,6 +25,7 @@ except ImportError:  # before scikit-learn 1.9; then there is no `set_callbacks`
 
 __all__ = [
     "CallbackSupportMixin",
+    "HasMethods",
     "InputTags",
     "InvalidParameterError",
     "StrOptions",

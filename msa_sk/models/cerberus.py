@@ -241,6 +241,11 @@ class Cerberus(NeuralEstimator):
         two: `set_params` needs no refit.
     min_note, max_gap : float, default=0.05, 0.03
         In seconds: shorter notes are left out, gaps up to that long are closed.
+    sampler : SceneSampler, default=None
+        Draws new mixtures from the training scenes in each epoch, as
+        `msa_sk.datasets.IncoherentMixing` does; ``sampler__gain_db`` can be searched. None
+        takes the mixtures as they are. Scenes that are held out are not mixed anew: where
+        they are solos, give `fit` mixtures as `X_val` and `y_val`.
     sequence_length : int, default=16
         In frames: longer training scenes are cut into sequences of that length; the paper has
         400. In trainings of minutes, steps of many short sequences from many mixtures learn
@@ -370,6 +375,7 @@ class Cerberus(NeuralEstimator):
         drum_threshold: float = 0.3,
         min_note: float = 0.05,
         max_gap: float = 0.03,
+        sampler: Any = None,
         sequence_length: int = 16,
         window_seconds: float | None = 30.0,
         max_epochs: int = 30,
@@ -405,6 +411,7 @@ class Cerberus(NeuralEstimator):
         self.drum_threshold = drum_threshold
         self.min_note = min_note
         self.max_gap = max_gap
+        self.sampler = sampler
         self.sequence_length = sequence_length
         self.window_seconds = window_seconds
         self.max_epochs = max_epochs

@@ -77,15 +77,21 @@ class SceneDataset(Dataset):
         make_target: Callable[[Spectrogram, LevelledSTFT, Scene], Example],
         sequence_length: int,
     ):
-        self.spectrograms, self.scenes = spectrograms, scenes
         self.make_target = make_target
         self.sequence_length = sequence_length
+        self._take(spectrograms, scenes)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Get ready for an epoch, counted from 0; what is always the same is ready."""
+
+    def _take(self, spectrograms: Sequence[Spectrogram], scenes: Sequence[Scene]) -> None:
+        self.spectrograms, self.scenes = spectrograms, scenes
         self._levels: dict[int, float] = {}
         self._examples: dict[int, tuple[Example, Example]] = {}
         self.chunks = [
             (i, start, duration)
             for i, spectrogram in enumerate(spectrograms)
-            for start, duration in cut(spectrogram, max(sequence_length, _CHUNK))
+            for start, duration in cut(spectrogram, max(self.sequence_length, _CHUNK))
         ]
         counts = [self._n_windows(i, duration) for i, _, duration in self.chunks]
         self._first = np.concatenate([[0], np.cumsum(counts)])
@@ -154,6 +160,33 @@ class SceneDataset(Dataset):
         if i not in self._levels:
             self._levels[i] = rms(self.spectrograms[i].audio)
         return self._levels[i]
+
+
+class SampledDataset(SceneDataset):
+    """Windows of scenes that a sampler draws anew for each epoch.
+
+    Parameters
+    ----------
+    draw : callable
+        ``draw(epoch)`` gives an epoch's Spectrograms and Scenes, always the same ones.
+    make_target, sequence_length
+        As in `SceneDataset`.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[int], tuple[Sequence[Spectrogram], Sequence[Scene]]],
+        make_target: Callable[[Spectrogram, LevelledSTFT, Scene], Example],
+        sequence_length: int,
+    ):
+        self.draw, self.epoch = draw, 0
+        super().__init__(*draw(0), make_target, sequence_length)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Draw what the epoch learns from, unless it is there."""
+        if epoch != self.epoch:
+            self.epoch = epoch
+            self._take(*self.draw(epoch))
 
 
 def some_examples(

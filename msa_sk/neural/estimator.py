@@ -5,21 +5,37 @@ import json
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 
-from msa_sk._sklearn import CallbackSupportMixin, StrOptions, real, whole, with_callbacks
+from msa_sk._sklearn import (
+    CallbackSupportMixin,
+    HasMethods,
+    StrOptions,
+    real,
+    whole,
+    with_callbacks,
+)
 from msa_sk._validation import check_parameters, check_random, check_scenes
 from msa_sk._version import __version__
 from msa_sk.base import has_rest, stack_sources
 from msa_sk.exceptions import InputError, InstrumentError, ParameterError
 from msa_sk.neural.callbacks import KeepBest, Progress, TellSklearn
 from msa_sk.neural.checkpoint import Checkpoint, digest
-from msa_sk.neural.data import Example, LevelledSTFT, SceneDataset, collate, window_norm
+from msa_sk.neural.data import (
+    Example,
+    LevelledSTFT,
+    SampledDataset,
+    SceneDataset,
+    collate,
+    window_norm,
+)
 from msa_sk.neural.net import SceneNet
+from msa_sk.neural.parallel import as_first, joined
 from msa_sk.neural.randomness import isolated_seed
 from msa_sk.neural.schedule import SCHEDULES, Schedule
 from msa_sk.persistence import encode_parameters
@@ -47,6 +63,10 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
     the rest where the training mixtures hold more than the wanted instruments. What depends on
     them, and is made anew for others, the network keeps under the name ``heads``.
 
+    Under ``torchrun`` each process calls `fit` with the same parameters and data, computes its
+    share of each batch, and ends with the same weights: those of one process to rounding, where
+    all examples know what the loss asks for. The first one writes the checkpoint.
+
     `callbacks` are skorch's, or anything with its methods; they see `net_`. One that raises
     KeyboardInterrupt, as skorch's EarlyStopping does, or sets ``net.stopped_``, ends training
     after the epoch. What one knows is in the checkpoint if it is a
@@ -55,6 +75,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
     """
 
     _parameter_constraints = {
+        "sampler": [None, HasMethods(["prepare"])],
         "sequence_length": [whole(1)],
         "window_seconds": [None, real(1)],
         "max_epochs": [whole(1)],
@@ -130,7 +151,8 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         start = self._weights() if self.warm_start and self.__sklearn_is_fitted__() else None
         self._is_fitted = False  # until all has gone well
         items, scenes = self._begin(X, y)
-        self._fit(items, scenes, self._check_validation(X_val, y_val), start)
+        with joined(resolve_device(self.device)):
+            self._fit(items, scenes, self._check_validation(X_val, y_val), start)
         self._is_fitted = True
         return self
 
@@ -153,13 +175,13 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         """
         if self.__sklearn_is_fitted__():
             check_parameters(self)
-            items, scenes = self._select(*self._check_more(X, y, "X", "y"))
-            dataset = self._dataset(items, scenes)
+            dataset = self._training_set(
+                *self._select(*self._check_more(X, y, "X", "y")), self.net_.seed
+            )
         else:
             items, scenes = self._select(*self._begin(X, y))
-            self.has_rest_ = has_rest(items, scenes, self.instruments_)
-            dataset = self._dataset(items, scenes)
             seed = int(check_random(self.random_state).randint(2**31 - 1))
+            dataset = self._training_set(items, scenes, seed)
             with isolated_seed(seed):
                 self.net_ = self._make_net(seed).initialize()
                 self._before_training(self.net_.module_, dataset)
@@ -184,15 +206,14 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         if self.checkpoint is not None:
             fingerprint = self._fingerprint(items, scenes, validation, start)
             checkpoint = Checkpoint(self.checkpoint, self.checkpoint_minutes, fingerprint, random)
+        random.set_state(as_first(random.get_state(legacy=False)))
         seed = int(random.randint(2**31 - 1))
-        self.has_rest_ = has_rest(items, scenes, self.instruments_)
         if validation is None:
-            train, valid = (
-                self._dataset([items[i] for i in part], [scenes[i] for i in part])
-                for part in split_by_group(items, self.validation_fraction, random)
-            )
-        else:
-            train, valid = self._dataset(items, scenes), self._dataset(*validation)
+            kept, held_out = split_by_group(items, self.validation_fraction, random)
+            validation = [items[i] for i in held_out], [scenes[i] for i in held_out]
+            items, scenes = [items[i] for i in kept], [scenes[i] for i in kept]
+        train = self._training_set(items, scenes, seed)
+        valid = self._dataset(*validation)
         with isolated_seed(seed):
             self.net_ = self._make_net(seed, n_batches=-(-len(train) // self.batch_size))
             self.net_.initialize()
@@ -278,11 +299,30 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             )
         module.load_state_dict(ours)
 
+    def _training_set(
+        self, items: list[Spectrogram], scenes: list[Scene], seed: int
+    ) -> SceneDataset:
+        """Return what training learns from, and note whether there is a rest in it."""
+        if self.sampler is None:
+            self._note_rest(items, scenes)
+            return self._dataset(items, scenes)
+        mixtures = [item.mixture for item in items]
+        draw = Redraw(self.sampler.prepare(mixtures, scenes, seed), items[0])
+        self._note_rest(*draw(0))
+        return SampledDataset(draw, self._target_maker(), self.sequence_length)
+
+    def _note_rest(self, items: list[Spectrogram], scenes: list[Scene]) -> None:
+        if not self.__sklearn_is_fitted__():
+            self.has_rest_ = has_rest(items, scenes, self.instruments_)
+
     def _dataset(self, items: list[Spectrogram], scenes: list[Scene]) -> SceneDataset:
+        return SceneDataset(items, scenes, self._target_maker(), self.sequence_length)
+
+    def _target_maker(self) -> Callable[[Spectrogram, LevelledSTFT, Scene], Example]:
         maker = copy.copy(self)  # for other processes, which have no use for the network
         maker.__dict__.pop("net_", None)
         maker.callbacks = None
-        return SceneDataset(items, scenes, maker._make_target, self.sequence_length)
+        return maker._make_target
 
     def _fingerprint(
         self,
@@ -385,6 +425,18 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             if k.startswith(prefix)
         }
         self.net_.module_.load_state_dict(weights)
+
+
+@dataclass(frozen=True)
+class Redraw:
+    """What a sampler draws for an epoch, seen through the STFT of one spectrogram."""
+
+    draws: Any  # as `SceneSampler.prepare` returns them
+    pattern: Spectrogram
+
+    def __call__(self, epoch: int) -> tuple[list[Spectrogram], list[Scene]]:
+        mixtures, scenes = self.draws.epoch(epoch)
+        return [replace(self.pattern, mixture=mixture) for mixture in mixtures], scenes
 
 
 def split_by_group(
