@@ -108,7 +108,7 @@ def test_no_audio_is_read_until_asked(tree, monkeypatch):
     def refuse(*arguments, **options):
         raise AssertionError("audio was read")
 
-    monkeypatch.setattr(soundfile, "read", refuse)
+    monkeypatch.setattr(soundfile.SoundFile, "read", refuse)
     X, _ = tree.load()
     assert [mixture.duration for mixture in X] == [SECONDS] * len(X)
     with pytest.raises(AssertionError, match="audio was read"):

@@ -136,6 +136,11 @@ class TestAll:
         with pytest.raises(ParameterError, match=rf"Mixing\({name}=\)"):
             clone(sampler).set_params(**{name: value}).prepare(*data)
 
+    @pytest.mark.parametrize("seed", [-1, None, 1.5])
+    def test_silly_seeds_are_refused(self, sampler, data, seed):
+        with pytest.raises(ParameterError, match="seed: expected an int from 0"):
+            sampler.prepare(*data, seed)
+
     def test_a_number_that_is_not_in_the_epoch_is_refused(self, sampler, data):
         draws = sampler.prepare(*data)
         for epoch, index in ((0, 7), (0, -1), (-1, 0)):

@@ -282,10 +282,10 @@ class Draws:
 class SceneSampler(BaseEstimator, ABC):
     """Base class of what draws training mixtures from scenes.
 
-    A subclass stores at least ``n_mixes, gain_db, silence, polarity, channel_swap, balance``
-    and has three hooks: ``_begin(draws)`` checks the scenes and sets up what it draws from,
-    ``_pick(draws, place, rng)`` gives the number of a scene and an instrument for each source,
-    ``_mix(draws, picks, rng)`` the Mixture and the Scene that they make.
+    Its parameters are those of `CoherentMixing`. A subclass has three hooks: ``_begin(draws)``
+    checks the scenes and sets up what it draws from, ``_pick(draws, place, rng)`` gives the
+    number of a scene and an instrument for each source, ``_mix(draws, picks, rng)`` the Mixture
+    and the Scene that they make.
     """
 
     _parameter_constraints: dict = {
@@ -297,12 +297,22 @@ class SceneSampler(BaseEstimator, ABC):
         "balance": [StrOptions({"song", "excerpt"})],
     }
 
-    n_mixes: int | None
-    gain_db: float
-    silence: float
-    polarity: bool
-    channel_swap: bool
-    balance: str
+    def __init__(
+        self,
+        n_mixes: int | None = None,
+        *,
+        gain_db: float = 6.0,
+        silence: float = 0.0,
+        polarity: bool = False,
+        channel_swap: bool = False,
+        balance: str = "excerpt",
+    ):
+        self.n_mixes = n_mixes
+        self.gain_db = gain_db
+        self.silence = silence
+        self.polarity = polarity
+        self.channel_swap = channel_swap
+        self.balance = balance
 
     def prepare(self, X: Any, y: Any, seed: int = 0) -> Draws:
         """Take the training scenes; nothing is read.
@@ -325,11 +335,13 @@ class SceneSampler(BaseEstimator, ABC):
         Raises
         ------
         ParameterError
-            If a parameter is out of range.
+            If a parameter or the seed is out of range.
         InputError
             If a scene has no sources, or sampling rates differ.
         """
         check_parameters(self)
+        if not isinstance(seed, int | np.integer) or seed < 0:
+            raise ParameterError("seed", "an int from 0", repr(seed), "Pass one number.")
         mixtures = check_mixtures(X)
         scenes = check_scenes(y, mixtures)
         _check_mixable(scenes)
@@ -408,23 +420,6 @@ class CoherentMixing(SceneSampler):
     >>> mixture, scene = draws.draw(epoch=3, index=1)
     """
 
-    def __init__(
-        self,
-        n_mixes: int | None = None,
-        *,
-        gain_db: float = 6.0,
-        silence: float = 0.0,
-        polarity: bool = False,
-        channel_swap: bool = False,
-        balance: str = "excerpt",
-    ):
-        self.n_mixes = n_mixes
-        self.gain_db = gain_db
-        self.silence = silence
-        self.polarity = polarity
-        self.channel_swap = channel_swap
-        self.balance = balance
-
     def _begin(self, draws: Draws) -> None:
         self._all = Songs(np.arange(len(draws.scenes)), draws.songs, self.balance)
 
@@ -493,12 +488,14 @@ class IncoherentMixing(SceneSampler):
         instruments: Sequence[str] | None = None,
         level_db: float | None = LEVEL_DB,
     ):
-        self.n_mixes = n_mixes
-        self.gain_db = gain_db
-        self.silence = silence
-        self.polarity = polarity
-        self.channel_swap = channel_swap
-        self.balance = balance
+        super().__init__(
+            n_mixes,
+            gain_db=gain_db,
+            silence=silence,
+            polarity=polarity,
+            channel_swap=channel_swap,
+            balance=balance,
+        )
         self.instruments = instruments
         self.level_db = level_db
 
@@ -595,12 +592,14 @@ class QueryMixing(SceneSampler):
         min_level_db: float | None = -30.0,
     ):
         self.hierarchy = hierarchy
-        self.n_mixes = n_mixes
-        self.gain_db = gain_db
-        self.silence = silence
-        self.polarity = polarity
-        self.channel_swap = channel_swap
-        self.balance = balance
+        super().__init__(
+            n_mixes,
+            gain_db=gain_db,
+            silence=silence,
+            polarity=polarity,
+            channel_swap=channel_swap,
+            balance=balance,
+        )
         self.min_level_db = min_level_db
 
     def _begin(self, draws: Draws) -> None:
