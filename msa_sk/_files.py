@@ -5,7 +5,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -26,14 +26,15 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 
 @contextmanager
 def complete_folder(path: str | os.PathLike) -> Iterator[Path]:
-    """Give a temporary folder in `path`; move its files there once the block has succeeded.
+    """Give a temporary folder; put its files at `path` once the block has succeeded.
 
-    They move in the order in which they were written. If the block fails, `path` is as before.
+    A folder that is new appears with all of them at once; into one that is there they move one
+    by one, in the order in which they were written. If the block fails, all is as before.
     """
     target = Path(path)
-    is_new = not target.exists()
-    target.mkdir(parents=True, exist_ok=True)
-    temporary = target / f"{_beginning(target)}{secrets.token_hex(8)}"
+    home = target if target.exists() else target.parent
+    home.mkdir(parents=True, exist_ok=True)
+    temporary = home / f"{_beginning(target)}{secrets.token_hex(8)}"
     temporary.mkdir()
     try:
         yield temporary
@@ -41,14 +42,13 @@ def complete_folder(path: str | os.PathLike) -> Iterator[Path]:
         for file in files:
             with open(file, "rb+") as written:
                 os.fsync(written.fileno())
-        for file in files:
-            os.replace(file, target / file.name)
-        is_new = False
+        if not target.exists():
+            os.replace(temporary, target)
+        else:
+            for file in files:
+                os.replace(file, target / file.name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        if is_new:
-            with suppress(OSError):  # somebody else may have put something there
-                target.rmdir()
 
 
 def remove_stale(path: str | os.PathLike) -> None:

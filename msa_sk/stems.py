@@ -28,7 +28,7 @@ def write_scenes(
     """Write what `Scene.write` writes, of scenes that follow each other.
 
     How loud a source gets is known at its end: until then samples wait as float32 in a
-    temporary folder inside `directory`, which goes away also if writing fails.
+    temporary folder in `directory`, or beside it where it is new.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def write_scenes(
             if scene.sources is not None:
                 stretch = [scene.source(name) for name in scene.instruments]
                 if scene is first:
-                    _check_room(directory, stretch, n_samples, subtype)
+                    _check_room(temporary, stretch, n_samples, subtype)
                 for stem, audio in zip(stems, stretch, strict=True):
                     stem.add(audio)
         written = []
@@ -105,7 +105,7 @@ class _Stem:
         self.peak = max(self.peak, float(np.abs(audio).max()))
         try:
             with open(self.waiting, "ab") as file:
-                file.write(np.ascontiguousarray(audio.T))
+                file.write(np.ascontiguousarray(audio.T).data)
         except OSError as error:
             raise AudioError(
                 str(self.path),

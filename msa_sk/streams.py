@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class ResampleStream:
     def __init__(self, rate: int, new_rate: int, n_samples: int):
         self.rates = (rate, new_rate)
         self.n_left = n_samples
-        self._stream = None
+        self._stream: Any = None
 
     def push(self, block: np.ndarray, last: bool = False) -> np.ndarray:
         """Return what is ready; (..., n_samples) in and out. The last gives all that is left."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from msa_sk._progress import progress
+from msa_sk._validation import check_parameters
 from msa_sk.base import SpectralEstimator, only, warn_of_silence
 from msa_sk.notes import Notes
 from msa_sk.records import Mixture, Scene
@@ -62,6 +63,7 @@ class WindowedEstimator(SpectralEstimator):
         return Scene(self.instruments_, item.mixture.rate, sources, notes, rolls, rate)
 
     def _stream(self, item: Spectrogram, wanted: tuple[str, ...]) -> Iterator[Scene]:
+        check_parameters(self)
         if self.window_seconds is None or item.mixture.duration <= self.window_seconds:
             yield from super()._stream(item, wanted)
             return

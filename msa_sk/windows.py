@@ -86,8 +86,10 @@ class Windows:
     @property
     def bounds(self) -> list[tuple[int, int]]:
         """First frame, and the one after the last, of each window."""
-        size = max(4, round(self.seconds * self.spectrogram.frame_rate))
-        n_frames = 1 + self.n_samples // self.spectrogram.hop_length
+        seen = self.spectrogram
+        least = 4 * math.ceil(seen.n_fft / seen.hop_length)
+        size = max(least, round(self.seconds * seen.frame_rate))
+        n_frames = 1 + self.n_samples // seen.hop_length
         return plan_windows(n_frames, size, math.ceil(OVERLAP * size))
 
     def level(self) -> float:

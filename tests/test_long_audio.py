@@ -27,7 +27,13 @@ from msa_sk import (
 from msa_sk._progress import progress
 from msa_sk.audio import read_audio, resample, write_audio
 from msa_sk.datasets import make_scenes
-from msa_sk.exceptions import AudioError, InputError, InstrumentError, SilenceWarning
+from msa_sk.exceptions import (
+    AudioError,
+    InputError,
+    InstrumentError,
+    ParameterError,
+    SilenceWarning,
+)
 from msa_sk.spectral import Spectrogram
 from msa_sk.stems import write_scenes
 from msa_sk.streams import ResampleStream, read_blocks
@@ -347,6 +353,13 @@ def test_long_silence_is_silence(cerberus, tmp_path):
     assert [scene.notes is None for scene in scenes] == [True, False]
     assert sum(scene.sources.shape[-1] for scene in scenes) == 30 * RATE
     assert not any(scene.sources.any() for scene in scenes)
+
+
+@pytest.mark.parametrize("seconds", [0, -30.0, "30"])
+def test_windows_that_cannot_be_are_refused(nmf, long, seconds):
+    broken = clone(nmf).fit([long], [Scene(["a"], RATE, long.audio[None])])
+    with pytest.raises(ParameterError, match=r"NMFSeparator\(window_seconds=\): expected"):
+        broken.set_params(window_seconds=seconds).predict([long])
 
 
 def test_weights_that_went_bad_are_found_in_a_window(nmf, long):
