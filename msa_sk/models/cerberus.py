@@ -252,10 +252,12 @@ class Cerberus(NeuralEstimator):
         several times as much as steps of a few long ones. What has to be told apart over
         longer times than a quarter of a second, as by deep clustering alone, wants longer ones.
     window_seconds : float, default=30.0
-        Longer mixtures are heard in windows of that length at predict, and memory does not
-        grow with them. An eighth of a window overlaps with the next and masks and posteriors
-        are crossfaded there; elsewhere they are those of the whole. None takes all mixtures
-        whole.
+        At predict, longer mixtures are heard in windows of that length, and memory does not
+        grow with them; None hears all mixtures whole. An eighth of a window overlaps with the
+        next, and what is found in both is crossfaded. A recurrent network remembers more than
+        a window holds, so that sources differ from those of the whole: by -40 dB of the
+        mixture, and by 0.01 dB in SI-SDR, in ``benchmarks.long_audio``. Posteriors differ by
+        some hundredths at the most.
     max_epochs : int, default=30
     batch_size : int, default=16
         Sequences per step; the paper has 40.
