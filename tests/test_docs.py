@@ -77,6 +77,10 @@ def make_folder(root, instruments=("piano", "guitar"), names=None):
             write_audio(root / f"song {i}" / "mixture.wav", scene.sources.sum(axis=0), RATE)
 
 
+def with_few_mixtures(make, *args, n_mixes, **kwargs):
+    return make(*args, n_mixes=min(n_mixes, 4), **kwargs)
+
+
 def test_snippets_are_found(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("# A\n```python\na = 1\n```\n\n```python\nb\n```\n")
@@ -88,19 +92,24 @@ def test_own_data_runs(tmp_path, monkeypatch, capsys):
     make_slakh(tmp_path / "slakh2100_flac_redux")
     make_guitarset(tmp_path / "guitarset")
     make_folder(tmp_path / "my songs")
+    make_folder(tmp_path / "other songs")
     make_folder(tmp_path / "with theremin", ("piano", "flute"), ("piano", "theremin"))
     # As on the page, but small: networks of the page's size take minutes.
     monkeypatch.setattr(msa_sk, "Cerberus", functools.partial(msa_sk.Cerberus, **TINY), False)
+    for name in ("IncoherentMixing", "mix_incoherent"):
+        make = functools.partial(with_few_mixtures, getattr(msa_sk.datasets, name))
+        monkeypatch.setattr(msa_sk.datasets, name, make, False)
     names, fitted = {}, []
     for line, code in snippets_of(OWN_DATA):
         # Blank lines make a traceback name the page's own lines.
         exec(compile("\n" * line + code, str(OWN_DATA), "exec"), names)
         fitted.append(names.get("cerberus"))
-    slakh, _, own = fitted[:3]
+    slakh, _, own, mixed = fitted[:4]
     assert slakh.instruments_ == ("guitar", "piano")
     assert names["transcriber"].instruments_ == ("guitar",)
     assert own.instruments_ == ("guitar", "piano")
     assert own.n_iter_ == 1
+    assert "valid_loss" in mixed.history_[0]
     assert (len(names["train"]), len(names["test"])) == (1, 1)
     printed = capsys.readouterr().out
     assert printed == "('piano', 'theremin')\n"  # and no problems
