@@ -129,7 +129,10 @@ class SceneEstimator(BaseEstimator):
         return list(self.iter_predict(X))
 
     def iter_predict(self, X: Any) -> Iterator[Scene]:
-        """Predict one mixture after the other, holding one at a time; as `predict`."""
+        """Predict one mixture after the other, holding one at a time; as `predict`.
+
+        A scene's arrays are as long as its mixture; `stream` holds a stretch of it at a time.
+        """
         self._check_fitted()
         return map(self._predict_item, self._accept(X))
 

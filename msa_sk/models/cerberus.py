@@ -257,7 +257,7 @@ class Cerberus(NeuralEstimator):
         next, and what is found in both is crossfaded. A recurrent network remembers more than
         a window holds, so that sources differ from those of the whole: by -40 dB of the
         mixture, and by 0.01 dB in SI-SDR, in ``benchmarks.long_audio``. Posteriors differ by
-        some hundredths at the most.
+        less than 0.1.
     max_epochs : int, default=30
     batch_size : int, default=16
         Sequences per step; the paper has 40.
