@@ -1,9 +1,39 @@
 """Heads: what reads masks, embeddings and piano rolls off a body's features."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+
+def unit_length(points: Tensor) -> Tensor:
+    """Return points (..., n_dimensions) scaled to length 1, in float32 or better.
+
+    It is what `torch.nn.functional.normalize` computes, with its gradient in closed form and
+    in half the time. A point shorter than 1e-12 is divided by that.
+    """
+    return _UnitLength.apply(points.to(torch.promote_types(points.dtype, torch.float32)))
+
+
+class _UnitLength(torch.autograd.Function):
+    """The gradient is what of it is across the point, divided by the point's length."""
+
+    @staticmethod
+    def forward(ctx: Any, points: Tensor) -> Tensor:
+        length = points.norm(dim=-1, keepdim=True).clamp_(min=1e-12)
+        unit = points / length
+        ctx.save_for_backward(unit, length)
+        return unit
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        unit, length = ctx.saved_tensors
+        with torch.autocast(unit.device.type, enabled=False):
+            along = torch.einsum("...d,...d->...", gradient, unit)[..., None]
+        return torch.addcmul(gradient, unit, along, value=-1).div_(length)
 
 
 class EmbeddingHead(nn.Module):
@@ -17,7 +47,7 @@ class EmbeddingHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return (n_batch, n_frames, n_bins, n_dimensions)."""
         points = torch.sigmoid(self.linear(features)).unflatten(-1, (-1, self.n_dimensions))
-        return nn.functional.normalize(points, dim=-1)
+        return unit_length(points)
 
 
 class MaskHead(nn.Module):

@@ -4,8 +4,11 @@ Each is a mean over what is valid in the example, so that neither padding nor th
 an example changes its weight.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def frame_mask(lengths: Tensor, n_frames: int) -> Tensor:
@@ -21,6 +24,7 @@ def deep_clustering_loss(
     ``||VV' - YY'||^2`` is computed as ``||V'V||^2 - 2 ||V'Y||^2 + ||Y'Y||^2``, which never
     builds a matrix of bins by bins, and divided by the squared total weight of the bins. The
     terms nearly cancel, so it is computed in float32 or better whatever the precision of V.
+    V alone gets a gradient.
 
     Parameters
     ----------
@@ -37,13 +41,40 @@ def deep_clustering_loss(
     loss : Tensor of shape (n_batch,)
         0 where no bin counts.
     """
-    total = weight.flatten(1).sum(1).clamp(min=1e-12)
-    share = (weight / total[:, None, None]).sqrt().flatten(1)[..., None]
-    with torch.autocast(embedding.device.type, enabled=False):
-        v = embedding.flatten(1, 2).float() * share
-        y = torch.nn.functional.one_hot(dominant.flatten(1), n_sources).float() * share
-        vv, vy, yy = v.mT @ v, v.mT @ y, y.mT @ y
-        return (vv**2).sum((1, 2)) - 2 * (vy**2).sum((1, 2)) + (yy**2).sum((1, 2))
+    embedding = embedding.to(torch.promote_types(embedding.dtype, torch.float32))
+    return _DeepClustering.apply(embedding, dominant, weight, n_sources)
+
+
+class _DeepClustering(torch.autograd.Function):
+    """With Z = [V Y], G = Z'Z and S = diag(1, ..., 1, -1, ..., -1), ``VV' - YY'`` is ZSZ'.
+
+    The loss is then the sum of G * SGS, one small matrix for its three terms, and its gradient
+    by Z is 4 Z SGS: one product, where autograd takes two for each term.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, embedding: Tensor, dominant: Tensor, weight: Tensor, n_sources: int
+    ) -> Tensor:
+        total = weight.flatten(1).sum(1).clamp(min=1e-12)
+        root = (weight / total[:, None, None]).sqrt()[..., None]
+        z = torch.cat([embedding, torch.nn.functional.one_hot(dominant, n_sources)], -1)
+        z = z.mul_(root).flatten(1, 2)
+        sign = torch.ones_like(z[0, 0])
+        sign[-n_sources:] = -1
+        with torch.autocast(z.device.type, enabled=False):
+            gram = z.mT @ z
+        signed = sign * gram * sign[:, None]
+        ctx.save_for_backward(z, signed[..., :-n_sources], root)
+        return (gram * signed).sum((1, 2))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        z, signed, root = ctx.saved_tensors
+        with torch.autocast(z.device.type, enabled=False):
+            gradient = z @ (4 * slope[:, None, None] * signed)
+        return gradient.unflatten(1, root.shape[1:3]).mul_(root), None, None, None
 
 
 def mask_loss(mask: Tensor, magnitude: Tensor, target: Tensor, valid: Tensor) -> Tensor:
