@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from msa_sk.nn.bodies import BLSTM
-from msa_sk.nn.heads import EmbeddingHead, MaskHead, RollHead
+from msa_sk.nn.heads import EmbeddingHead, MaskHead, RollHead, unit_length
 from msa_sk.nn.losses import deep_clustering_loss, frame_mask, mask_loss, roll_loss
 
 
@@ -74,6 +74,33 @@ def test_embeddings_have_unit_length():
     assert points.shape == (2, 7, 5, 4)
     torch.testing.assert_close(points.norm(dim=-1), torch.ones(2, 7, 5))
     assert (points >= 0).all()  # of a sigmoid
+
+
+def test_unit_length_is_normalize_and_so_is_its_gradient():
+    points = torch.randn(3, 4, 5, dtype=torch.double, requires_grad=True)
+    unit = unit_length(points)
+    torch.testing.assert_close(unit, nn.functional.normalize(points, dim=-1))
+    assert torch.autograd.gradcheck(unit_length, points)
+    along = (torch.autograd.grad((unit**3).sum(), points)[0] * points).sum(-1)
+    torch.testing.assert_close(along, torch.zeros_like(along))  # length makes no difference
+
+
+def test_a_point_at_the_origin_stays_there():
+    points = torch.zeros(2, 3, requires_grad=True)
+    unit = unit_length(points)
+    assert not unit.any()
+    unit.sum().backward()
+    assert torch.isfinite(points.grad).all()
+
+
+def test_embeddings_are_of_unit_length_also_under_autocast():
+    head = EmbeddingHead(n_features=6, n_bins=50, n_dimensions=20)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        points = head(torch.randn(1, 70, 6))
+        points[..., 0].sum().backward()
+    assert points.dtype == torch.float32
+    torch.testing.assert_close(points.norm(dim=-1), torch.ones(1, 70, 50), rtol=0, atol=1e-6)
+    assert torch.isfinite(head.linear.weight.grad).all()
 
 
 def test_masks_add_up_to_one():
@@ -160,6 +187,45 @@ def test_its_gradient_is_the_slope():
     assert (up - down) / (2 * step) == pytest.approx((gradient * direction).sum().item(), rel=0.02)
 
 
+@given(st.integers(0, 1000), st.integers(1, 4), st.integers(1, 5))
+def test_its_gradient_passes_gradcheck(seed, n_sources, n_dimensions):
+    shape = (2, 3, 4)
+    points = 2 * uniform(*shape, n_dimensions, seed=seed).double() - 1
+    dominant = (uniform(*shape, seed=seed) * n_sources).long()
+    weight = uniform(*shape, seed=seed + 1).double().round(decimals=1)  # some are 0
+
+    def loss(points):
+        return deep_clustering_loss(unit_length(points), dominant, weight, n_sources)
+
+    assert torch.autograd.gradcheck(loss, points.requires_grad_())
+    assert torch.autograd.gradcheck(
+        lambda v: deep_clustering_loss(v, dominant, weight, n_sources), points
+    )
+
+
+def test_single_precision_is_enough_for_its_gradient():
+    points = uniform(2, 100, 500, 20).requires_grad_()
+    dominant, weight = (uniform(2, 100, 500) * 3).long(), uniform(2, 100, 500, seed=1)
+
+    def gradient(points):
+        loss = deep_clustering_loss(unit_length(points), dominant, weight.to(points.dtype), 3)
+        return torch.autograd.grad(loss.sum(), points)[0]
+
+    exact = gradient(points.double())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        amid_autocast = gradient(points)
+    for single in (gradient(points), amid_autocast):
+        assert (single - exact).norm() < 1e-5 * exact.norm()
+
+
+def test_its_gradient_has_no_gradient():
+    v, dominant, weight = embeddings(1, 3, 4, 2), (uniform(1, 3, 4) * 2).long(), uniform(1, 3, 4)
+    loss = deep_clustering_loss(v.requires_grad_(), dominant, weight, 2)
+    (gradient,) = torch.autograd.grad(loss.square().sum(), v, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
 def test_perfect_and_worst_embeddings():
     dominant = torch.tensor([[[0, 0, 1, 1]]])
     weight = torch.ones(1, 1, 4)
@@ -222,8 +288,12 @@ def test_it_is_computed_in_single_precision(dtype):
 
 def test_a_million_bins_need_no_matrix_of_pairs():
     v = embeddings(1, 1000, 500, 4)
-    loss = deep_clustering_loss(v, torch.zeros(1, 1000, 500, dtype=torch.long), v[..., 0].abs(), 2)
+    weight = v[..., 0].abs()
+    dominant = torch.zeros(1, 1000, 500, dtype=torch.long)
+    loss = deep_clustering_loss(v.requires_grad_(), dominant, weight, 2)
+    loss.sum().backward()
     assert torch.isfinite(loss).all()  # the matrix would have 10**12 elements
+    assert torch.isfinite(v.grad).all()
 
 
 # ----------------------------------------------------------------------- masks and rolls
