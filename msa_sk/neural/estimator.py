@@ -98,6 +98,8 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         "verbose": ["verbose"],
     }
 
+    net_: SceneNet
+
     # Of this machine and this run, and not of the model.
     _not_saved: tuple[str, ...] = ("callbacks", "checkpoint")
     # What makes no difference to how training goes on; a subclass adds what `predict` reads.

@@ -207,10 +207,10 @@ class SceneNet(NeuralNet):
             "dataset_valid": valid_loader and valid_loader.dataset,
         }
         if not self.batches.n_done:
-            loader.dataset.begin_epoch(len(self.history))
+            self.batches.dataset.begin_epoch(len(self.history))
             self.notify("on_epoch_begin", **datasets)
         else:  # its row of the history is there
-            loader.dataset.begin_epoch(len(self.history) - 1)
+            self.batches.dataset.begin_epoch(len(self.history) - 1)
         self.batches.begin()
         steps = self._steps(loader, checkpoint)
         self.run_single_epoch(steps, training=True, prefix="train", step_fn=self.train_step)
