@@ -123,6 +123,27 @@ def write_report(
     return path
 
 
+def conclude(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print a report's table; fail, naming ``work`` and ``claim``, where a row does not hold.
+
+    Parameters
+    ----------
+    path : Path
+        From `write_report`.
+    rows : sequence of dict
+        Its rows; ``holds`` is None where nothing is claimed.
+
+    Raises
+    ------
+    AssertionError
+        If ``holds`` is False somewhere.
+    """
+    print(path.with_suffix(".md").read_text(encoding="utf-8"))
+    broken = [f"{row['work']}: {row['claim']}" for row in rows if row["holds"] is False]
+    if broken:
+        raise AssertionError("These claims do not hold: " + "; ".join(broken))
+
+
 def _as_markdown(report: Mapping[str, Any], note: str) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     header = list(dict.fromkeys(key for row in report["rows"] for key in row))

@@ -62,7 +62,7 @@ def at_home(training, monkeypatch):
 
 
 def test_the_plain_loop_does_the_same_work(training, size):
-    net = training.fitted(size, 3, "float32").net_.initialize()
+    net = training.fitted(size, 3).net_.initialize()
     inputs, target = training.make_batch(size, 3)
     terms = net.criterion_(net.module_.train()(**inputs), target)
     assert set(terms) == {"dc", "mi", "tr"}
