@@ -3,7 +3,8 @@
 The peer is a plain PyTorch loop: `torch.nn.LSTM` and linear heads, the deep-clustering loss by
 Gram matrices and autograd, Adam and the allocator as they come. It begins from the same weights
 as ours and is shown the same batch. Each way to train has a process of its own, as the allocator
-is set for a whole process, and they take turns step by step.
+is set for a whole process, and they take turns step by step; at the paper's size all of them
+together hold 16 GB.
 
 Claimed and asserted: losses are equal after the same steps, and gradients where parts are
 compared; and, from the size small upwards, at the paper's size (preset "chapter3", 16 million
