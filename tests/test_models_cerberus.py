@@ -360,25 +360,6 @@ def test_chunks_are_levelled_by_their_song(data, monkeypatch):
     assert loud > 20 * quiet
 
 
-def test_a_solo_is_not_split_between_clusters():
-    random = np.random.default_rng(0)
-    estimator = Cerberus(1, 0, 0)
-    estimator.centroids_ = np.eye(2, 3)
-    solo = np.eye(3)[0] + random.normal(0, 0.02, (10, 7, 3))
-    masks = estimator._cluster(solo, np.ones((7, 10)))
-    np.testing.assert_array_equal(masks.mean(axis=(1, 2)), [1, 0])
-
-
-def test_clusters_follow_their_song():
-    """Embeddings that lie apart from what training found still go to the nearer cluster."""
-    estimator = Cerberus(1, 0, 0)
-    estimator.centroids_ = np.array([[1.0, 0.0], [0.0, 1.0]])
-    embedding = np.empty((6, 2, 2))
-    embedding[:, 0], embedding[:, 1] = [0.9, 0.1], [0.45, 0.55]
-    masks = estimator._cluster(embedding, np.ones((2, 6)))
-    np.testing.assert_array_equal(masks[0], [[1] * 6, [0] * 6])
-
-
 def test_means_of_an_epoch_leave_out_what_is_unknown(data):
     X, y = data
     parameters = {**TINY, "batch_size": 1, "validation_fraction": 0, "lr": 1e-12}

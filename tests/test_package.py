@@ -106,7 +106,7 @@ LAYERS = [
     {"records", "hierarchy"},
     {"_validation"},
     {"_general_midi", "_midi_file", "midi", "streams", "spectral", "rolls"},
-    {"masking", "stems", "windows"},
+    {"masking", "clustering", "stems", "windows"},
     {"metrics"},
     {"base", "persistence", "windowed"},
     {"neural"},

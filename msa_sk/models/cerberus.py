@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.special import expit
-from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
 from msa_sk._sklearn import StrOptions, real, whole
+from msa_sk.clustering import audible_bins, cluster_centres, cluster_masks
 from msa_sk.exceptions import InputError, ParameterError
 from msa_sk.masking import phase_sensitive_target
 from msa_sk.neural.data import Example, LevelledSTFT, SceneDataset, collate, some_examples
@@ -28,9 +28,6 @@ from msa_sk.rolls import N_PITCHES, notes_to_roll, roll_to_notes
 from msa_sk.spectral import STFT, Spectrogram, channel_rms
 from msa_sk.windows import Heads
 
-# Bins this far below the loudest of their example count as silent in deep clustering, as in
-# Hershey et al., "Deep clustering", ICASSP 2016.
-SILENT_DB = -40.0
 # Quieter magnitudes look alike to the network.
 _INPUT_FLOOR = 1e-4
 
@@ -537,10 +534,9 @@ class Cerberus(NeuralEstimator):
             sources = self._true_parts(levelled.audio, scene)
             spectra = spectrogram.analyse(sources) * np.float32(levelled.scale)
             magnitudes = np.stack([channel_rms(spectrum) for spectrum in spectra])
-            floor = levelled.magnitude.max() * 10 ** (SILENT_DB / 20)
             target["mask_target"] = phase_sensitive_target(levelled.spectrum, spectra)
             target["dominant"] = magnitudes.argmax(axis=0).astype(np.uint8)
-            audible = (levelled.magnitude > floor) & magnitudes.any(axis=0)
+            audible = audible_bins(levelled.magnitude) & magnitudes.any(axis=0)
             target["audible"] = audible.astype(np.float32)
         if self.tr_weight > 0:
             target["roll"] = np.stack(
@@ -583,9 +579,10 @@ class Cerberus(NeuralEstimator):
         if "mask" in heads:
             found["mask"] = heads["mask"]
         elif survey is not None:
-            found["mask"] = self._assign(heads["embedding"], survey)
+            found["mask"] = cluster_masks(heads["embedding"], survey)
         elif "embedding" in heads:
-            found["mask"] = self._cluster(heads["embedding"], magnitude)
+            centres = self._centres(heads["embedding"], magnitude.T)
+            found["mask"] = cluster_masks(heads["embedding"], centres)
         if "roll" in heads:
             found["roll"] = expit(heads["roll"])
         return found
@@ -603,33 +600,16 @@ class Cerberus(NeuralEstimator):
         ]
         return self._centres(*map(np.concatenate, zip(*kept, strict=True)))
 
+    def _centres(self, embedding: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
+        """Return the centre of each source's embeddings, both (n_frames, n_bins, ...)."""
+        return cluster_centres(embedding[audible_bins(magnitude)], self.centroids_)
+
     def _threshold(self, name: str) -> float:
         return self.drum_threshold if name == "drums" else self.threshold
 
     def _decode_notes(self, roll: np.ndarray, name: str) -> Notes:
         frame_rate = self.transformer_.frame_rate
         return roll_to_notes(roll, frame_rate, self._threshold(name), self.min_note, self.max_gap)
-
-    def _cluster(self, embedding: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
-        """Return binary masks: each bin belongs to the cluster that its embedding is in."""
-        return self._assign(embedding, self._centres(embedding, magnitude.T))
-
-    def _centres(self, embedding: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
-        """Return the centre of each source's embeddings, both (n_frames, n_bins, ...)."""
-        points = embedding[magnitude > magnitude.max() * 10 ** (SILENT_DB / 20)]
-        centres = self.centroids_.copy()
-        # Centroids that own no bin stay out: k-means would move them into other clusters.
-        owners = np.unique(_nearest(points, centres))
-        if len(owners) > 1:
-            clusters = KMeans(len(owners), init=centres[owners], n_init=1, random_state=0)
-            centres[owners] = clusters.fit(points).cluster_centers_
-        return centres
-
-    def _assign(self, embedding: np.ndarray, centres: np.ndarray) -> np.ndarray:
-        """Return binary masks: each bin belongs to the nearest centre."""
-        points = embedding.reshape(-1, embedding.shape[-1])
-        labels = _nearest(points, centres).reshape(embedding.shape[:2])
-        return np.stack([source == labels.T for source in range(len(centres))]).astype(np.float32)
 
     def _get_state(self) -> tuple[dict, dict[str, np.ndarray]]:
         values, arrays = super()._get_state()
@@ -646,7 +626,3 @@ class Cerberus(NeuralEstimator):
 def _notes_of(scene: Scene, name: str) -> Notes:
     listed = scene.notes is not None and name in scene.instruments
     return scene.notes_of(name) if listed else Notes()
-
-
-def _nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    return ((centres**2).sum(axis=1) - 2 * points @ centres.T).argmin(axis=1)

@@ -15,6 +15,7 @@ from sklearn.model_selection import (
     cross_val_score,
 )
 from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
 
 from msa_sk.records import Mixture, Scene
 from msa_sk.spectral import STFT
@@ -79,7 +80,8 @@ def check_threads_give_the_same(subject: Subject) -> None:
     """Several threads may ask one fitted estimator at once."""
 
     def predict(mixture: Mixture) -> Scene:
-        return subject.fitted.predict([mixture])[0]
+        with threadpool_limits(1):  # OpenMP counts its threads anew in each thread that asks
+            return subject.fitted.predict([mixture])[0]
 
     # Warning filters are one for all threads: what one ignores, another may see.
     with recorded_warnings(), ThreadPoolExecutor(4) as threads:
