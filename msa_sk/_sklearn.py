@@ -28,6 +28,7 @@ __all__ = [
     "HasMethods",
     "InputTags",
     "InvalidParameterError",
+    "ListOf",
     "StrOptions",
     "Tags",
     "TargetTags",
@@ -39,11 +40,45 @@ __all__ = [
 ]
 
 
-def whole(low: int, high: int | None = None) -> Interval:
+class _Numbers(Interval):
+    """An interval of numbers, which True and False are not."""
+
+    def is_satisfied_by(self, val: object) -> bool:
+        return not isinstance(val, bool) and super().is_satisfied_by(val)
+
+
+class ListOf(HasMethods):
+    """A constraint: a list of objects with some methods, or of pairs of a name and such an one.
+
+    Parameters
+    ----------
+    what : str
+        What messages call the objects.
+    methods : list of str
+    """
+
+    def __init__(self, what: str, methods: list[str]):
+        super().__init__(methods)
+        self.what = what
+
+    def is_satisfied_by(self, val: object) -> bool:
+        return isinstance(val, list | tuple) and all(map(self._is_one, val))
+
+    def _is_one(self, item: object) -> bool:
+        if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
+            item = item[1]
+        return super().is_satisfied_by(item)
+
+    def __str__(self) -> str:
+        return f"a list of {self.what}, or of pairs of a name and one"
+
+
+def whole(low: int | None, high: int | None = None) -> Interval:
     """Constrain a parameter to whole numbers from `low` to `high`, both included."""
-    return Interval(Integral, low, high, closed="left" if high is None else "both")
+    closed = "left" if high is None else "right" if low is None else "both"
+    return _Numbers(Integral, low, high, closed=closed)
 
 
-def real(low: float, high: float | None = None, closed: str = "left") -> Interval:
+def real(low: float | None, high: float | None = None, closed: str = "left") -> Interval:
     """Constrain a parameter to an interval of real numbers."""
-    return Interval(Real, low, high, closed=closed)
+    return _Numbers(Real, low, high, closed=closed)

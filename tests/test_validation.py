@@ -329,7 +329,9 @@ def test_weights_that_cannot_weigh_are_refused(weights):
         ({"n_components": 0}, "NMFSeparator(n_components=)", "0"),
         ({"n_components": 2.5}, "NMFSeparator(n_components=)", "2.5"),
         ({"beta_loss": "cosine"}, "NMFSeparator(beta_loss=)", "'cosine'"),
+        ({"n_components": True}, "NMFSeparator(n_components=)", "True"),
         ({"mask_power": np.nan}, "NMFSeparator(mask_power=)", "nan"),
+        ({"mask_power": True}, "NMFSeparator(mask_power=)", "True"),
         ({"random_state": "seed"}, "NMFSeparator(random_state=)", "'seed'"),
     ],
 )

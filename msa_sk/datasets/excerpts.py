@@ -5,14 +5,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from msa_sk._sklearn import Interval
+from msa_sk._sklearn import real, whole
 from msa_sk._validation import (
     check_instruments,
     check_mixtures,
@@ -103,16 +102,16 @@ class Excerpts(BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        "duration": [Interval(Real, 0, None, closed="neither")],
-        "hop": [Interval(Real, 0, None, closed="neither"), None],
-        "min_notes": [Interval(Integral, 0, None, closed="left")],
-        "min_velocity": [Interval(Integral, 0, 127, closed="both")],
-        "min_level_db": [Interval(Real, None, None, closed="neither"), None],
+        "duration": [real(0, closed="neither")],
+        "hop": [real(0, closed="neither"), None],
+        "min_notes": [whole(0)],
+        "min_velocity": [whole(0, 127)],
+        "min_level_db": [real(None, closed="neither"), None],
         "hierarchy": [Hierarchy, None],
         "instruments": ["array-like", None],
-        "min_instruments": [Interval(Integral, 1, None, closed="left"), None],
+        "min_instruments": [whole(1), None],
         "solo": ["boolean"],
-        "max_per_song": [Interval(Integral, 1, None, closed="left"), None],
+        "max_per_song": [whole(1), None],
         "random_state": ["random_state"],
     }
 

@@ -9,7 +9,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 from sklearn.base import BaseEstimator, clone
 
-from msa_sk._sklearn import Interval, StrOptions, real, whole
+from msa_sk._sklearn import StrOptions, real, whole
 from msa_sk._validation import (
     check_instruments,
     check_mixtures,
@@ -473,7 +472,7 @@ class IncoherentMixing(SceneSampler):
 
     _parameter_constraints = SceneSampler._parameter_constraints | {
         "instruments": ["array-like", None],
-        "level_db": [Interval(Real, None, None, closed="neither"), None],
+        "level_db": [real(None, closed="neither"), None],
     }
 
     def __init__(
@@ -576,7 +575,7 @@ class QueryMixing(SceneSampler):
 
     _parameter_constraints = SceneSampler._parameter_constraints | {
         "hierarchy": [Hierarchy],
-        "min_level_db": [Interval(Real, None, None, closed="neither"), None],
+        "min_level_db": [real(None, closed="neither"), None],
     }
 
     def __init__(
