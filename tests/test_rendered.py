@@ -11,7 +11,7 @@ import pytest
 
 from msa_sk import Hierarchy, Notes
 from msa_sk.audio import rms
-from msa_sk.datasets import render_scenes, rendered, scenes_along
+from msa_sk.datasets import _fluidsynth, render_scenes, rendered, scenes_along
 from msa_sk.exceptions import (
     InputError,
     InstrumentError,
@@ -376,6 +376,55 @@ def test_doubles_are_summed_or_split(tmp_path, soundfont):
     assert np.array_equal(split[0].source("guitar"), y[0].source("guitar"))
 
 
+def test_songs_are_played_in_other_keys(tmp_path, soundfont):
+    """All instruments but drums are transposed alike, notes and sound, and stay within MIDI."""
+    files = songs(
+        tmp_path,
+        a={"piano": LINE, "guitar": LOW, "drums": LOW},
+        high={"piano": Notes([0.5], [1.0], [126])},
+    )
+    names = ["piano", "guitar", "drums"]
+    shifts = set()
+    for seed in range(6):
+        X, (one, high) = render_scenes(
+            files, soundfont, names, require="any", transpose=5, random_state=seed,
+            cache_dir=tmp_path,
+        )  # fmt: skip
+        assert [mixture.group for mixture in X] == ["a", "high"]
+        (shift,) = {
+            *(one.notes_of("piano").pitch - LINE.pitch),
+            *(one.notes_of("guitar").pitch - 45),
+        }
+        assert one.notes_of("drums").pitch == [45]
+        sound = frequency(one.source("piano")[round(1.1 * RATE) : round(1.4 * RATE)])
+        assert sound == pytest.approx(440 * 2 ** ((64 + shift - 69) / 12), abs=2)
+        assert 121 <= high.notes_of("piano").pitch[0] <= 127
+        shifts.add(int(shift))
+    assert len(shifts) > 2
+    assert max(map(abs, shifts)) <= 5
+
+
+def test_songs_are_played_with_other_programs(tmp_path, soundfont, monkeypatch):
+    played = []
+    play = rendered.play
+    monkeypatch.setattr(
+        rendered, "play", lambda parts, *rest: played.append(parts) or play(parts, *rest)
+    )
+    files = songs(tmp_path, **{f"song{i}": {"piano": LINE, "guitar": LOW} for i in range(6)})
+    options = {"programs": {"piano": [33, 48]}, "cache_dir": tmp_path, "random_state": 3}
+    for i, path in enumerate(files):
+        path.write_bytes(path.read_bytes().replace(b"piano", b"pian%d" % i))  # no copies
+    X, y = render_scenes(files, soundfont, **options)
+    assert all(scene.instruments == ("piano", "guitar") for scene in y)
+    programs = [part.program for (part,) in played]
+    assert set(programs[::2]) == {33, 48}
+    assert set(programs[1::2]) == {24}
+    again, _ = render_scenes(files, soundfont, **options)
+    stems = [[[clip.path for clip in one.audio] for one in mixes] for mixes in (again, X)]
+    assert stems[0] == stems[1]
+    assert len(played) == 12  # the second time, all were in the cache
+
+
 def test_repaired_notes_are_reported(tmp_path, soundfont):
     import mido
 
@@ -394,6 +443,17 @@ def test_arguments_that_cannot_be_used(tmp_path, soundfont):
         render_scenes(files, soundfont, ["giutar"], cache_dir=tmp_path)
     with pytest.raises(InstrumentError, match="each once"):
         render_scenes(files, soundfont, ["piano", "piano"], cache_dir=tmp_path)
+    for programs, problem in (
+        ([0], r"programs: expected an instance of"),
+        ({"flute": [0]}, r"names among .'piano', 'guitar'., got 'flute'"),
+        ({"piano": 0}, r"programs.'piano'.: expected"),
+        ({"piano": []}, r"at least one program, got none"),
+        ({"piano": [128]}, r"programs.'piano'.: expected .* 127.*got 128"),
+    ):
+        with pytest.raises((ParameterError, InstrumentError), match=problem):
+            render_scenes(files, soundfont, programs=programs, cache_dir=tmp_path)
+    with pytest.raises(ParameterError, match="transpose: expected .* got -1"):
+        render_scenes(files, soundfont, transpose=-1, cache_dir=tmp_path)
     with pytest.raises(ParameterError, match="require: expected one of"):
         render_scenes(files, soundfont, require="some", cache_dir=tmp_path)
     with pytest.raises(InputError, match="a SoundFont, got nothing there"):
@@ -418,7 +478,7 @@ def test_more_than_the_synthesizer_can_play_is_refused(tmp_path, soundfont, monk
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MIDI has fewer channels, too
         write_midi(files[0], {"piano": many})
-    monkeypatch.setattr(rendered, "_MAX_CHANNELS", 32)
+    monkeypatch.setattr(_fluidsynth, "_MAX_CHANNELS", 32)
     with pytest.raises(InputError, match="at most 32 lines, got 40"):
         render_scenes(files, soundfont, ["piano"], cache_dir=tmp_path, on_error="raise")
 

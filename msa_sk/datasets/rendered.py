@@ -4,23 +4,24 @@ Every stem is played by a synthesizer of its own, dry, and the mixture is the su
 one synthesizer for all instruments would not give stems that add up.
 """
 
-import ctypes
 import hashlib
-import math
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import product
-from operator import itemgetter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from msa_sk._arguments import check_value
 from msa_sk._general_midi import DRUM_CHANNEL, check_known
-from msa_sk.audio import check_rate, fit_length
+from msa_sk._sklearn import whole
+from msa_sk._validation import check_random
+from msa_sk.audio import check_rate
 from msa_sk.clips import Clip
+from msa_sk.datasets._fluidsynth import GAIN, SoundFont, play
 from msa_sk.datasets.cache import write_float
 from msa_sk.exceptions import (
     InputError,
@@ -32,37 +33,29 @@ from msa_sk.exceptions import (
     ParameterError,
 )
 from msa_sk.hierarchy import Hierarchy
-from msa_sk.midi import Part, merge_notes, read_parts, separate_overlaps
+from msa_sk.midi import Part, merge_notes, read_parts
 from msa_sk.notes import Notes
 from msa_sk.records import Mixture, Scene
 
 TAIL = 1.0  # s, in which the last note dies away
 MAX_SECONDS = 3600.0
-GAIN = 0.6  # mixtures of a whole band then rarely pass full scale
 _RENDERING = "1"  # is part of the cache's keys: count it up when the sound changes
-_DRUM_BANK = 128
-_MAX_CHANNELS = 256
 _MAX_RATE = 96_000
-# Played below this rate, the samples of a SoundFont would alias.
-_MIN_SYNTHESIS_RATE = 44_100
-_SETTINGS = {
-    "synth.reverb.active": 0,
-    "synth.chorus.active": 0,
-    "synth.polyphony": 1024,
-    "synth.lock-memory": 0,
-}
 
 
 @dataclass(frozen=True)
 class _Plan:
     """What is the same for all songs of one call."""
 
-    soundfont: "_SoundFont"
+    soundfont: SoundFont
     instruments: tuple[str, ...]
     hierarchy: Hierarchy | None
     n_required: int
     min_notes: int
     doubles: str
+    programs: Mapping[str, Sequence[int]]
+    transpose: int
+    seed: int
     sample_rate: int
     cache_dir: Path
     on_error: str
@@ -94,6 +87,9 @@ def render_scenes(
     require: str = "all",
     min_notes: int = 1,
     doubles: str = "sum",
+    programs: Mapping[str, Sequence[int]] | None = None,
+    transpose: int = 0,
+    random_state: int | np.random.RandomState | None = None,
     n_jobs: int | None = 1,
     on_error: str = "warn",
     verbose: int = 0,
@@ -129,6 +125,15 @@ def render_scenes(
     doubles : {"sum", "split"}, default="sum"
         Whether several players of an instrument make one stem or, as in chapter 4 of the
         dissertation, one scene for each choice of a player per instrument.
+    programs : mapping of str to sequence of int, default=None
+        Programs (0 to 127) to draw from for each track of an instrument, so that the same song
+        sounds otherwise: ``{"piano": range(8)}``. Tracks of others keep theirs.
+    transpose : int, default=0
+        Each song is transposed by a number of semitones drawn between minus this and this, all
+        instruments but drums alike, as far as pitches stay within MIDI's.
+    random_state : int, RandomState or None, default=None
+        What `programs` and `transpose` draw with. The songs of several renderings keep their
+        groups, so that their union can be split by song.
     n_jobs : int or None, default=1
         How many songs are rendered at a time, as in joblib.
     on_error : {"warn", "raise"}, default="warn"
@@ -148,7 +153,9 @@ def render_scenes(
     MissingDependencyError
         If something has to be rendered, and FluidSynth or pyfluidsynth is not installed.
     InstrumentError
-        If an instrument is not in the tables.
+        If an instrument is not in the tables, or `programs` names one that is not asked for.
+    ParameterError
+        If an option is none of those listed.
     InputError
         If the SoundFont cannot be used, or no song is left.
     MidiFormatError
@@ -169,6 +176,19 @@ def render_scenes(
         X, y = render_scenes(files, "gm.sf2", ("piano", "guitar"), cache_dir="stems")
         X, y = Excerpts.from_preset("chapter3").apply(X, y)
 
+    More of them to train on, in other keys and with other pianos::
+
+        more = render_scenes(
+            files,
+            "gm.sf2",
+            ("piano", "guitar"),
+            cache_dir="stems",
+            programs={"piano": range(8)},
+            transpose=5,
+            random_state=0,
+        )
+        X, y = X + more[0], y + more[1]
+
     See `msa_sk.datasets.mix_incoherent` for mixtures of different songs.
     """
     from joblib import Parallel, delayed
@@ -179,14 +199,18 @@ def render_scenes(
     rate = check_rate(sample_rate, "render_scenes(sample_rate=)")
     if rate > _MAX_RATE:
         raise InputError("sample_rate", f"at most {_MAX_RATE} Hz", f"{rate} Hz", "Lower it.")
+    check_value(transpose, "transpose", whole(0, 127), remedy="Pass semitones.")
     n_required = len(names) if require == "all" else 1
     plan = _Plan(
-        _SoundFont(soundfont),
+        SoundFont(soundfont),
         names,
         instruments if isinstance(instruments, Hierarchy) else None,
         n_required,
         min_notes,
         doubles,
+        _check_programs(programs, names),
+        transpose,
+        int(check_random(random_state).randint(2**31)),
         rate,
         Path(cache_dir).absolute(),
         on_error,
@@ -224,20 +248,6 @@ def render_scenes(
             "Ask for other instruments, or require='any'.",
         )
     return X, y
-
-
-class _SoundFont:
-    """The path of a SoundFont and what it contains, as a hash."""
-
-    def __init__(self, path: str | os.PathLike):
-        self.path = os.fspath(path)
-        expected, remedy = "a SoundFont", "Pass the path of an .sf2 file."
-        if not Path(path).is_file():
-            raise InputError(self.path, expected, "nothing there", remedy)
-        content = Path(path).read_bytes()
-        if content[:4] != b"RIFF" or content[8:12] != b"sfbk":
-            raise InputError(self.path, expected, "another kind of file", remedy)
-        self.digest = hashlib.sha256(content).hexdigest()
 
 
 def _check_files(midi_files: Any) -> list[Path]:
@@ -278,6 +288,23 @@ def _check_options(
             "Name what to render.",
         )
     return tuple(instruments)
+
+
+def _check_programs(
+    programs: Mapping[str, Sequence[int]] | None, names: Sequence[str]
+) -> dict[str, tuple[int, ...]]:
+    remedy = "Pass them as {'piano': range(8)}."
+    check_value(programs, "programs", Mapping, None, remedy=remedy)
+    for name, choice in (programs or {}).items():
+        item = f"programs[{name!r}]"
+        if name not in names:
+            raise InstrumentError("programs", f"names among {list(names)}", repr(name), remedy)
+        check_value(choice, item, "array-like", remedy=remedy)
+        if not len(choice):
+            raise ParameterError(item, "at least one program", "none", remedy)
+        for program in choice:
+            check_value(program, item, whole(0, 127), remedy=remedy)
+    return {name: tuple(choice) for name, choice in (programs or {}).items()}
 
 
 def _group_names(files: list[Path]) -> list[str]:
@@ -325,7 +352,7 @@ def _render_song(path: Path, plan: _Plan) -> _Song | Exception:
             warnings.simplefilter("always", NotesWarning)
             parts = read_parts(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        cast = _cast(parts, plan)
+        cast = _vary(_cast(parts, plan), digest, plan)
         if len(cast) < plan.n_required:
             return _Song(digest, [], [])
         duration = max(part.notes.offset.max() for part in parts) + TAIL
@@ -358,11 +385,14 @@ def _stem(
 ) -> Path:
     """Return the file of a stem, and render it unless it is there."""
     settings = (plan.soundfont.digest, plan.sample_rate, GAIN, TAIL, _RENDERING)
-    played = [(part.track, part.channel, part.program) for part in parts]
+    # Within one song, the sum of its pitches tells by how much a part is transposed.
+    played = [
+        (part.track, part.channel, part.program, int(part.notes.pitch.sum())) for part in parts
+    ]
     key = hashlib.sha256(repr((digest, settings, played)).encode()).hexdigest()[:16]
     stem = plan.cache_dir / f"{song.stem[:60]}-{instrument}-{key}.wav"
     if not stem.exists():
-        audio = _render(parts, plan.soundfont, plan.sample_rate, duration)
+        audio = play(parts, plan.soundfont, plan.sample_rate, duration)
         write_float(stem, audio, plan.sample_rate)
     return stem
 
@@ -382,6 +412,36 @@ def _cast(parts: Sequence[Part], plan: _Plan) -> dict[str, list[list[Part]]]:
     return {name: players for name, players in enough.items() if players}
 
 
+def _vary(
+    cast: dict[str, list[list[Part]]], digest: str, plan: _Plan
+) -> dict[str, list[list[Part]]]:
+    """Give parts other programs and the song another key, as far as the plan says so."""
+    random = np.random.default_rng([plan.seed, int(digest[:16], 16)])
+    pitches = [
+        pitch
+        for players in cast.values()
+        for part in chain(*players)
+        if part.channel != DRUM_CHANNEL
+        for pitch in (part.notes.pitch.min(), part.notes.pitch.max())
+    ]
+    low, high = min(pitches, default=0), max(pitches, default=127)
+    shift = random.integers(-min(plan.transpose, low), min(plan.transpose, 127 - high) + 1)
+
+    def varied(part: Part, programs: Sequence[int]) -> Part:
+        notes = part.notes
+        if part.channel != DRUM_CHANNEL:
+            notes = Notes(notes.onset, notes.offset, notes.pitch + shift, notes.velocity)
+        return replace(part, program=int(random.choice(programs)), notes=notes)
+
+    return {
+        name: [
+            [varied(part, plan.programs.get(name, (part.program,))) for part in own]
+            for own in players
+        ]
+        for name, players in cast.items()
+    }
+
+
 def _instrument_of(part: Part, plan: _Plan) -> str | None:
     if plan.hierarchy is not None:
         return plan.hierarchy.leaf_of("drums" if part.channel == DRUM_CHANNEL else part.program)
@@ -390,154 +450,3 @@ def _instrument_of(part: Part, plan: _Plan) -> str | None:
 
 def _n_notes(parts: Sequence[Part]) -> int:
     return sum(len(part.notes) for part in parts)
-
-
-# ------------------------------------------------------------------------------- one synthesizer
-
-
-class _Event(NamedTuple):
-    """Something to tell the synthesizer; at one time, notes end before others begin."""
-
-    time: float
-    rank: int
-    call: Callable[..., int]
-    arguments: tuple[int, ...]
-
-
-_OFFSET, _CONTROL, _ONSET, _END = range(4)
-
-
-def _fluidsynth() -> tuple[Any, Callable[..., int]]:
-    """Import pyfluidsynth, silence it, and add what it leaves out: floating-point samples."""
-    try:
-        import fluidsynth
-    except ImportError as error:
-        raise MissingDependencyError(
-            "render_scenes needs FluidSynth: pip install 'msa_sk[render]', and the system "
-            "library (Debian, Ubuntu: apt install fluidsynth)."
-        ) from error
-
-    def function(name: str, **arguments: type) -> Callable[..., int]:
-        signature = [(argument, kind, 1) for argument, kind in arguments.items()]
-        return fluidsynth.cfunc(name, ctypes.c_int, *signature)
-
-    integer, pointer = ctypes.c_int, ctypes.c_void_p
-    set_log = function("fluid_set_log_function", level=integer, call=pointer, data=pointer)
-    for level in range(5):
-        set_log(level, None, None)
-    write_float = function(
-        "fluid_synth_write_float",
-        synth=pointer,
-        n_samples=integer,
-        left=pointer,
-        left_start=integer,
-        left_step=integer,
-        right=pointer,
-        right_start=integer,
-        right_step=integer,
-    )
-    return fluidsynth, write_float
-
-
-def _render(
-    parts: Sequence[Part], soundfont: _SoundFont, sample_rate: int, duration: float
-) -> np.ndarray:
-    """Play parts with one fresh synthesizer.
-
-    Returns
-    -------
-    audio : ndarray of float32, shape (n_samples,)
-        With round(duration x sample_rate) samples.
-    """
-    import soxr
-
-    fluidsynth, write_float = _fluidsynth()
-    rate = sample_rate * math.ceil(_MIN_SYNTHESIS_RATE / sample_rate)
-    synth = fluidsynth.Synth(GAIN, rate, _MAX_CHANNELS, **_SETTINGS)
-    resampler = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
-    try:
-        events = _schedule(parts, synth, soundfont)
-        blocks = [
-            resampler.resample_chunk(block)
-            for block in _play(events, synth, write_float, round(duration * rate), rate)
-        ]
-    finally:
-        synth.delete()
-    blocks.append(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
-    return fit_length(np.concatenate(blocks), round(duration * sample_rate))
-
-
-def _schedule(parts: Sequence[Part], synth: Any, soundfont: _SoundFont) -> list[_Event]:
-    """Set up a synthesizer's channels and return what it has to play, in order.
-
-    Notes of one pitch that overlap get channels of their own: FluidSynth would end both.
-    """
-    font = synth.sfload(soundfont.path)
-    if font < 0:
-        raise InputError(soundfont.path, "a SoundFont", "a damaged one", "Get it again.")
-    lines = [(part, notes) for part in parts for notes in separate_overlaps(part.notes)]
-    if len(lines) > _MAX_CHANNELS:
-        raise InputError(
-            "a stem", f"at most {_MAX_CHANNELS} lines", str(len(lines)), "Leave the song out."
-        )
-    events: list[_Event] = []
-    for channel, (part, notes) in enumerate(lines):
-        _select_program(synth, channel, font, part, soundfont)
-        events += _controls(part, synth, channel)
-        columns = (notes.onset, notes.offset, notes.pitch, notes.velocity)
-        for onset, offset, pitch, velocity in zip(*(c.tolist() for c in columns), strict=True):
-            events.append(_Event(onset, _ONSET, synth.noteon, (channel, pitch, velocity)))
-            events.append(_Event(offset, _OFFSET, synth.noteoff, (channel, pitch)))
-    return sorted(events, key=itemgetter(0, 1))
-
-
-def _select_program(
-    synth: Any, channel: int, font: int, part: Part, soundfont: _SoundFont
-) -> None:
-    bank = _DRUM_BANK if part.channel == DRUM_CHANNEL else 0
-    kits = (part.program, 0) if bank else (part.program,)  # any kit stands in for another
-    if not any(synth.program_select(channel, font, bank, program) == 0 for program in kits):
-        raise InputError(
-            soundfont.path,
-            f"a sound for program {part.program} ({part.family})",
-            "none",
-            "Use a SoundFont with all General MIDI programs.",
-        )
-
-
-def _controls(part: Part, synth: Any, channel: int) -> Iterator[_Event]:
-    for time, status, data1, data2 in part.controls:
-        kind = status >> 4
-        if kind == 0xB and data1 not in (0, 32) and (data1 < 120 or data1 == 121):
-            yield _Event(time, _CONTROL, synth.cc, (channel, data1, data2))
-        elif kind == 0xE:
-            bend = data1 + 128 * data2 - 8192
-            yield _Event(time, _CONTROL, synth.pitch_bend, (channel, bend))
-
-
-def _play(
-    events: list[_Event], synth: Any, write_float: Callable, n_samples: int, rate: int
-) -> Iterator[np.ndarray]:
-    """Yield what sounds, left and right averaged, some seconds at a time."""
-    position = filled = 0
-    left, right = np.zeros((2, 4 * rate), np.float32)
-    end = _Event(n_samples / rate, _END, lambda: 0, ())
-    for time, rank, call, arguments in [*events, end]:
-        until = min(round(time * rate), n_samples)
-        while position < until:
-            length = min(until - position, len(left) - filled)
-            write_float(
-                synth.synth, length, left.ctypes.data, filled, 1, right.ctypes.data, filled, 1
-            )
-            position += length
-            filled += length
-            if filled == len(left) or position == n_samples:
-                yield (left[:filled] + right[:filled]) / 2
-                filled = 0
-        if call(*arguments) != 0 and rank == _ONSET:
-            raise InputError(
-                f"the note at {time:.3f} s",
-                "a synthesizer that can play it",
-                f"more than {_SETTINGS['synth.polyphony']} voices at a time",
-                "Leave the song out.",
-            )

@@ -1,0 +1,104 @@
+"""What is passed besides records: numbers, names of instruments, paths."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from msa_sk._sklearn import InvalidParameterError, real, validate_parameter_constraints
+from msa_sk.exceptions import InputError, InstrumentError, ParameterError
+
+_FROM_0, _ABOVE_0 = real(0), real(0, closed="neither")
+
+
+def check_value(value: Any, item: str, *allowed: Any, remedy: str = "Change it.") -> None:
+    """Refuse a value that is nothing of what is allowed.
+
+    Parameters
+    ----------
+    value : object
+    item : str
+        Its name in messages.
+    *allowed : constraints
+        Of scikit-learn: `whole`, `real`, a type, None, ...
+    remedy : str, default="Change it."
+
+    Raises
+    ------
+    ParameterError
+    """
+    try:
+        validate_parameter_constraints({item: list(allowed)}, {item: value}, "")
+    except InvalidParameterError as error:
+        expected = str(error).split(" must be ")[-1].split(" Got ")[0].rstrip(".")
+        raise ParameterError(item, expected, repr(value)[:80], remedy) from error
+
+
+def check_excerpt(start: Any, duration: Any) -> None:
+    """Refuse a stretch of time, in seconds, that begins before 0 or does not last."""
+    if not _FROM_0.is_satisfied_by(start):
+        check_value(start, "excerpt(start)", _FROM_0, remedy="Pass seconds.")
+    if not _ABOVE_0.is_satisfied_by(duration):
+        check_value(duration, "excerpt(duration)", _ABOVE_0, remedy="Pass seconds.")
+
+
+def check_names(names: Any, item: str, at_least: int = 1) -> tuple[str, ...]:
+    """Return names of instruments, each of which is there once.
+
+    Parameters
+    ----------
+    names : iterable of str
+    item : str
+        What messages call them.
+    at_least : int, default=1
+        0 allows none at all.
+
+    Raises
+    ------
+    InstrumentError
+        Also if one string comes instead of several.
+    """
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        remedy = f"Pass [{names!r}]." if isinstance(names, str) else "Pass ['piano', 'guitar']."
+        raise InstrumentError(item, "a sequence of names", repr(names)[:80], remedy)
+    names = tuple(names)
+    if not all(isinstance(name, str) for name in names):
+        raise InstrumentError(
+            item, "a sequence of names", repr(names)[:80], "Pass ['piano', 'guitar']."
+        )
+    if len(names) < at_least:
+        raise InstrumentError(item, "at least one name", "none", "Name an instrument.")
+    if len(set(names)) < len(names):
+        raise InstrumentError(item, "each name once", repr(names), "Leave out the doubles.")
+    return names
+
+
+def check_path(path: Any, item: str = "path") -> Path:
+    """Return what names a file or a folder as a Path.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise ParameterError(item, "a path", repr(path)[:80], "Pass a str or a pathlib.Path.")
+    return Path(path)
+
+
+def check_folder(path: Any, item: str = "path") -> Path:
+    """Return the path of a folder to write into, which is there or can be made.
+
+    Raises
+    ------
+    ParameterError
+        If it is no path.
+    InputError
+        If it, or a folder that it would be in, is a file.
+    """
+    folder = check_path(path, item)
+    for place in (folder, *folder.parents):
+        if place.is_dir():
+            break
+        if place.exists():
+            raise InputError(str(place), "a folder", "a file", "Choose another place.")
+    return folder
