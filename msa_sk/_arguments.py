@@ -1,14 +1,17 @@
 """What is passed besides records: numbers, names of instruments, paths."""
 
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from msa_sk._sklearn import InvalidParameterError, real, validate_parameter_constraints
+import numpy as np
+
+from msa_sk._sklearn import InvalidParameterError, validate_parameter_constraints
 from msa_sk.exceptions import InputError, InstrumentError, ParameterError
 
-_FROM_0, _ABOVE_0 = real(0), real(0, closed="neither")
+_SECONDS = "Pass a stretch in seconds."
 
 
 def check_value(value: Any, item: str, *allowed: Any, remedy: str = "Change it.") -> None:
@@ -35,11 +38,23 @@ def check_value(value: Any, item: str, *allowed: Any, remedy: str = "Change it."
 
 
 def check_excerpt(start: Any, duration: Any) -> None:
-    """Refuse a stretch of time, in seconds, that begins before 0 or does not last."""
-    if not _FROM_0.is_satisfied_by(start):
-        check_value(start, "excerpt(start)", _FROM_0, remedy="Pass seconds.")
-    if not _ABOVE_0.is_satisfied_by(duration):
-        check_value(duration, "excerpt(duration)", _ABOVE_0, remedy="Pass seconds.")
+    """Refuse a stretch of time that begins before 0 or does not last; seconds.
+
+    Data sets are cut into 100,000 excerpts: this takes a tenth of what `check_value` would.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if not (is_finite(start) and start >= 0):
+        raise ParameterError("excerpt(start)", "seconds from 0", repr(start), _SECONDS)
+    if not (is_finite(duration) and duration > 0):
+        raise ParameterError("excerpt(duration)", "seconds above 0", repr(duration), _SECONDS)
+
+
+def is_finite(value: object) -> bool:
+    """Tell a finite number from all else."""
+    return isinstance(value, float | int | np.floating | np.integer) and math.isfinite(value)
 
 
 def check_names(names: Any, item: str, at_least: int = 1) -> tuple[str, ...]:

@@ -4,16 +4,21 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from msa_sk._arguments import check_folder, check_path
+from msa_sk.exceptions import InputError
 
 
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Give a temporary path beside `path`; move it there once the block has succeeded."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = check_path(path)
+    if target.is_dir():
+        raise InputError(str(target), "the name of a file", "a folder", "Name a file in it.")
+    check_folder(target.parent).mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f"{_beginning(target)}{secrets.token_hex(8)}{target.suffix}"
     try:
         yield temporary
@@ -25,13 +30,14 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 
 
 @contextmanager
-def complete_folder(path: str | os.PathLike) -> Iterator[Path]:
+def complete_folder(path: str | os.PathLike, outdated: Collection[str] = ()) -> Iterator[Path]:
     """Give a temporary folder; put its files at `path` once the block has succeeded.
 
     A folder that is new appears with all of them at once; into one that is there they move one
-    by one, in the order in which they were written. If the block fails, all is as before.
+    by one, in the order in which they were written, after files with `outdated` names have gone.
+    If the block fails, all is as before.
     """
-    target = Path(path)
+    target = check_folder(path)
     home = target if target.exists() else target.parent
     home.mkdir(parents=True, exist_ok=True)
     temporary = home / f"{_beginning(target)}{secrets.token_hex(8)}"
@@ -45,6 +51,8 @@ def complete_folder(path: str | os.PathLike) -> Iterator[Path]:
         if not target.exists():
             os.replace(temporary, target)
         else:
+            for name in set(outdated).difference(file.name for file in files):
+                (target / name).unlink(missing_ok=True)
             for file in files:
                 os.replace(file, target / file.name)
     finally:

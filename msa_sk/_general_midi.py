@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from msa_sk.exceptions import InstrumentError
+from msa_sk._arguments import check_names
 from msa_sk.records import unknown_name
 
 DRUM_CHANNEL = 9  # that musicians count as 10
@@ -103,19 +103,19 @@ def belongs_to(program: int, instrument: str) -> bool:
     return program in _PROGRAMS.get(instrument, ())
 
 
-def check_known(instruments: Sequence[str], also: Sequence[str] = ()) -> None:
+def check_known(
+    instruments: Sequence[str], also: Sequence[str] = (), at_least: int = 1
+) -> tuple[str, ...]:
     """Refuse instruments that are neither in the tables, nor drums, nor in `also`.
 
     Raises
     ------
     InstrumentError
-        Naming the closest instrument that is known.
+        Naming the closest instrument that is known; see also `check_names`.
     """
-    if isinstance(instruments, str):
-        raise InstrumentError(
-            "instruments", "a sequence of names", repr(instruments), f"Pass [{instruments!r}]."
-        )
+    names = check_names(instruments, "instruments", at_least)
     known = [*filter(None, also), *_PROGRAMS, "drums"]
-    for name in instruments:
+    for name in names:
         if name not in known:
             raise unknown_name("instruments", name, known)
+    return names

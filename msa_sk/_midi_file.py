@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from msa_sk._arguments import check_path
 from msa_sk._general_midi import DRUM_CHANNEL, belongs_to, family_of
 from msa_sk.exceptions import MidiFormatError, NotesWarning
 from msa_sk.notes import Notes
@@ -106,7 +107,8 @@ _Clock = Callable[[Sequence[int] | np.ndarray], np.ndarray]  # from ticks to sec
 
 
 def load(path: str | os.PathLike, stacklevel: int) -> Song:
-    item = os.fsdecode(path)
+    path = check_path(path)
+    item = str(path)
     division, chunks = _read_chunks(path, item)
     tracks = [list(_events(chunk, item)) for chunk in chunks]
     repairs: dict[str, int] = defaultdict(int)
@@ -134,9 +136,8 @@ def _refuse(item: str, got: str, expected: str = "a MIDI file") -> MidiFormatErr
     return MidiFormatError(item, expected, got, "Export it again, or leave it out.")
 
 
-def _read_chunks(path: str | os.PathLike, item: str) -> tuple[int, list[bytes]]:
+def _read_chunks(path: Path, item: str) -> tuple[int, list[bytes]]:
     """Return the file's time division and its tracks."""
-    path = Path(path)
     if not path.is_file():
         raise MidiFormatError(
             item,

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from msa_sk._sklearn import InvalidParameterError, validate_parameter_constraints
+from msa_sk._arguments import check_names, check_value
 from msa_sk.audio import as_audio
 from msa_sk.clips import Clip, clips_of
-from msa_sk.exceptions import AudioError, InputError, InstrumentError, ParameterError
+from msa_sk.exceptions import AudioError, InputError
 from msa_sk.records import Mixture, Scene, unknown_name
 
 
@@ -100,21 +100,11 @@ def check_instruments(
     known = sorted({name for scene in scenes for name in scene.instruments})
     if instruments is None:
         instruments = known
-    if isinstance(instruments, str):
-        raise InstrumentError(
-            "instruments", "a sequence of names", repr(instruments), f"Pass [{instruments!r}]."
-        )
-    for instrument in instruments:
-        if instrument not in known:
-            raise unknown_name("instruments", instrument, known)
-    if len(instruments) == 0 or len(set(instruments)) < len(instruments):
-        raise InstrumentError(
-            "instruments",
-            "at least one name, each once",
-            repr(instruments),
-            "Name what to look for.",
-        )
-    return tuple(instruments)
+    names = check_names(instruments, "instruments")
+    for name in names:
+        if name not in known:
+            raise unknown_name("instruments", name, known)
+    return names
 
 
 def check_random(random_state: Any) -> np.random.RandomState:
@@ -150,16 +140,8 @@ def check_parameters(estimator: Any) -> None:
     parameters = estimator.get_params(deep=False)
     caller = type(estimator).__name__
     for name, constraints in estimator._parameter_constraints.items():
-        try:
-            validate_parameter_constraints({name: constraints}, {name: parameters[name]}, caller)
-        except InvalidParameterError as error:
-            expected = str(error).split(" must be ")[-1].split(" Got ")[0].rstrip(".")
-            raise ParameterError(
-                f"{caller}({name}=)",
-                expected,
-                repr(parameters[name]),
-                "Change it with set_params.",
-            ) from error
+        item, remedy = f"{caller}({name}=)", "Change it with set_params."
+        check_value(parameters[name], item, *constraints, remedy=remedy)
 
 
 def _as_list(collection: Any, name: str) -> list:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from msa_sk._arguments import check_path, check_value
 from msa_sk._containers import samples_left
 from msa_sk._files import atomic_path
+from msa_sk._sklearn import real
 from msa_sk.exceptions import AudioError
 
 if TYPE_CHECKING:
@@ -127,9 +129,12 @@ def audio_info(path: str | os.PathLike) -> AudioInfo:
 
     Raises
     ------
+    ParameterError
+        If it is no path.
     AudioError
         If there is no such file, or it is not audio, or ends before its header says.
     """
+    check_path(path)
     try:
         found = os.stat(path)
     except (OSError, ValueError):  # a name may hold what no name can
@@ -212,6 +217,8 @@ def check_stretch(
         If the file is missing, not audio, or the stretch reaches past its end.
     """
     info = audio_info(path)
+    check_value(start, "read_audio(start)", real(0), remedy="Pass seconds.")
+    check_value(duration, "read_audio(duration)", real(0), None, remedy="Pass seconds.")
     first = round(start * info.sample_rate)
     n_samples = info.n_samples - first if duration is None else round(duration * info.sample_rate)
     # Times that were rounded at a lower rate may reach past the end, by a millisecond at most.
@@ -285,7 +292,7 @@ def write_audio(
     """
     import soundfile
 
-    path = Path(path)
+    path = check_path(path)
     if path.suffix.lower() not in (".wav", ".flac"):
         raise AudioError(
             str(path),

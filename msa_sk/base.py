@@ -12,13 +12,13 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from msa_sk import persistence
+from msa_sk._arguments import check_folder, check_names
 from msa_sk._sklearn import Tags
 from msa_sk._validation import check_instruments, check_mixtures, check_parameters, check_scenes
 from msa_sk.audio import fit_length
 from msa_sk.exceptions import (
     AudioError,
     InputError,
-    InstrumentError,
     NotFittedError,
     SilenceWarning,
 )
@@ -183,7 +183,8 @@ class SceneEstimator(BaseEstimator):
             Each scene gets a folder in it: the name of the mixture's file or, where it has
             none, its number; see `Scene.write` for what it holds.
         overwrite : bool, default=False
-            Whether folders that exist already may be written into.
+            Whether folders that exist already may be written into. What an earlier scene left
+            there goes; other files stay.
         instruments : sequence of str, default=None
             Of `instruments_`, those to write; None writes all.
 
@@ -194,13 +195,14 @@ class SceneEstimator(BaseEstimator):
         Raises
         ------
         InputError
-            If a folder exists already, or its disk has no room.
+            If a folder exists already, or is a file, or its disk has no room.
         """
         self._check_fitted()
         wanted = self._check_wanted(instruments)
+        root = check_folder(directory, "predict_to_files(directory)")
         items = self._accept(X)
         names = _folder_names([_mixture_of(item) for item in items])
-        folders = [Path(directory) / name for name in names]
+        folders = [root / name for name in names]
         for folder in folders:
             if folder.exists() and not overwrite:
                 raise InputError(
@@ -316,14 +318,11 @@ class SceneEstimator(BaseEstimator):
     def _check_wanted(self, instruments: Sequence[str] | None) -> tuple[str, ...]:
         if instruments is None:
             return self.instruments_
-        if isinstance(instruments, str) or not len(instruments):
-            raise InstrumentError(
-                "instruments", "a sequence of names", repr(instruments), "Name what to look for."
-            )
-        for name in instruments:
+        wanted = check_names(instruments, "instruments")
+        for name in wanted:
             if name not in self.instruments_:
                 raise unknown_name("instruments", name, list(self.instruments_))
-        return tuple(dict.fromkeys(instruments))
+        return wanted
 
     def _is_silent(self, item: Any, audio: np.ndarray) -> bool:
         return not np.any(audio)

@@ -1,6 +1,5 @@
 """Clip: a stretch of an audio file; and what else may stand where audio is asked for."""
 
-import math
 import os
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from msa_sk.audio import as_audio, audio_info, fit_length, read_audio, resample
+from msa_sk._arguments import check_excerpt, is_finite
+from msa_sk.audio import as_audio, audio_info, check_rate, fit_length, read_audio, resample
 from msa_sk.exceptions import AudioError
 
 
@@ -39,11 +39,11 @@ class Clip:
         problem = None
         if not isinstance(self.path, str | os.PathLike):
             problem = ("path", "a path", repr(self.path))
-        elif not (_is_finite(self.start) and self.start >= 0):
+        elif not (is_finite(self.start) and self.start >= 0):
             problem = ("start", "seconds from 0", repr(self.start))
-        elif self.duration is not None and not (_is_finite(self.duration) and self.duration > 0):
+        elif self.duration is not None and not (is_finite(self.duration) and self.duration > 0):
             problem = ("duration", "seconds above 0, or None", repr(self.duration))
-        elif not _is_finite(self.gain):
+        elif not is_finite(self.gain):
             problem = ("gain", "a finite factor", repr(self.gain))
         elif self.channel is not None and not _is_channel(self.channel):
             problem = ("channel", "a channel counted from 0, or None", repr(self.channel))
@@ -105,9 +105,12 @@ class Clip:
 
         Raises
         ------
+        ParameterError
+            If `start` is below 0 or `duration` not above 0.
         AudioError
-            If it would begin before this one begins, or after it ends.
+            If this stretch has ended at `start`.
         """
+        check_excerpt(start, duration)
         return _excerpt(self, start, duration)
 
 
@@ -118,7 +121,7 @@ def _excerpt(clip: Clip, start: float, duration: float) -> Clip:
     So data sets hold each clip once, and send it to workers once.
     """
     left = clip.seconds - start
-    if start < 0 or left <= 0:
+    if left <= 0:
         raise _outside(repr(clip), clip.seconds, start)
     return Clip(clip.path, clip.start + start, min(duration, left), clip.gain, clip.channel)
 
@@ -160,6 +163,8 @@ def check_audio_field(audio: object, item: str) -> None:
 
 def read_any(audio: Audio, item: str, sample_rate: int | None, own_rate: int | None) -> np.ndarray:
     """Read any audio as float32, at `sample_rate` or, where that is None, at its own rate."""
+    if sample_rate is not None:
+        sample_rate = check_rate(sample_rate, "read(sample_rate)")
     clips = clips_of(audio)
     if clips is None:
         samples = as_audio(audio, item)
@@ -189,7 +194,7 @@ def excerpt_any(audio: Audio, sample_rate: int | None, start: float, duration: f
                 "Pass Mixture(audio, sample_rate=...).",
             )
         first = round(start * sample_rate)
-        if not 0 <= first < samples.shape[-1]:
+        if first >= samples.shape[-1]:
             raise _outside("excerpt", samples.shape[-1] / sample_rate, start)
         return samples[..., first : first + max(1, round(duration * sample_rate))]
     # Of a sum, clips that have ended by then are silent.
@@ -199,14 +204,10 @@ def excerpt_any(audio: Audio, sample_rate: int | None, start: float, duration: f
 
 def _outside(item: str, seconds: float, start: float) -> AudioError:
     return AudioError(
-        item, f"a start from 0 to {seconds:g} s", f"{start:g} s", "Cut within its length."
+        item, f"a start before {seconds:g} s", f"{start:g} s", "Cut within its length."
     )
 
 
 def _is_channel(value: object) -> bool:
     channels = value if isinstance(value, tuple) and value else (value,)
     return all(isinstance(one, int) and one >= 0 for one in channels)
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, float | int | np.floating | np.integer) and math.isfinite(value)

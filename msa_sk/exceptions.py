@@ -28,7 +28,12 @@ class InputError(MsaError, ValueError):
         self.item, self.expected, self.got, self.remedy = item, expected, got, remedy
 
     def __str__(self) -> str:
-        return f"{self.item}: expected {self.expected}, got {self.got}. {self.remedy}".rstrip()
+        got = self.got.removesuffix(".")  # it may be the sentence of another library
+        return f"{self.item}: expected {self.expected}, got {got}. {self.remedy}".rstrip()
+
+    def within(self, place: str) -> "InputError":
+        """Return the same error, whose item is named after the place where it was found."""
+        return type(self)(f"{place}, {self.item}", self.expected, self.got, self.remedy)
 
 
 class AudioError(InputError):

@@ -5,14 +5,14 @@ and all leaves are equally deep. So a tree is known by the paths of its leaves.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from msa_sk._arguments import check_names, check_path
 from msa_sk.exceptions import InputError, InstrumentError
 from msa_sk.records import unknown_name
 
@@ -94,6 +94,9 @@ class Hierarchy:
     def __post_init__(self):
         paths = _check_paths(self.paths)
         leaves = [path[0] for path in paths]
+        if not isinstance(self.programs, Mapping):
+            got, remedy = repr(self.programs)[:80], "Pass {'piano': range(8)}."
+            raise InputError("Hierarchy(programs=)", "a dict of leaves", got, remedy)
         for leaf in self.programs:
             if leaf not in leaves:
                 raise unknown_name("Hierarchy(programs=)", leaf, leaves)
@@ -141,21 +144,25 @@ class Hierarchy:
         Raises
         ------
         InputError
-            If it is not there, or not such a file, or names a node's child twice.
+            If it is not there, or not such a file, or names a node's child twice; and as
+            `Hierarchy` raises. All name the file.
         """
-        path = Path(path)
+        path = check_path(path, "Hierarchy.from_file(path)")
         readers = {".json": _parse_json, ".yaml": _parse_yaml, ".yml": _parse_yaml}
         if path.suffix.lower() not in readers:
-            raise InputError(str(path), f"one of {list(readers)}", repr(path.suffix), "Rename it.")
+            suffixes = f"a name that ends in one of {list(readers)}"
+            raise InputError(str(path), suffixes, repr(path.suffix), "Rename it.")
+        if not path.is_file():
+            got = "a folder" if path.is_dir() else "nothing there"
+            raise InputError(str(path), "a file of nested names", got, "Check the path.")
         try:
-            nested = readers[path.suffix.lower()](path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
+            return cls.from_dict(readers[path.suffix.lower()](path.read_text(encoding="utf-8")))
+        except InputError as error:
+            raise error.within(str(path)) from error
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise InputError(
                 str(path), "a file of nested names", str(error), "Mend it."
             ) from error
-        return cls.from_dict(nested)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the tree as dicts within dicts, which JSON and YAML can hold."""
@@ -223,7 +230,7 @@ class Hierarchy:
         InstrumentError
             If it is neither.
         """
-        (program,) = _check_programs("leaf_of", program)
+        (program,) = _check_programs("leaf_of", (program,))
         return next((leaf for leaf, own in self.programs.items() if program in own), None)
 
     def without(self, leaves: Sequence[str]) -> "Hierarchy":
@@ -234,10 +241,7 @@ class Hierarchy:
         leaves : sequence of str
             As `msa_sk.datasets.rare_leaves` lists them. What they play has then no place.
         """
-        if isinstance(leaves, str):
-            raise InstrumentError(
-                "without(leaves)", "a sequence of leaves", repr(leaves), f"Pass [{leaves!r}]."
-            )
+        leaves = check_names(leaves, "without(leaves)", at_least=0)
         for leaf in leaves:
             if leaf not in self.leaves:
                 raise unknown_name("without(leaves)", leaf, self.leaves)
@@ -267,13 +271,20 @@ class Hierarchy:
         InstrumentError
             If the leaf is not in the tree, or has no part.
         InputError
-            If shapes differ.
+            If parts are no dict of arrays, or shapes differ.
         """
         path = self.path(leaf)
+        if not isinstance(parts, Mapping):
+            got, remedy = type(parts).__name__, "Pass {leaf: array}."
+            raise InputError("sum_along(parts)", "a dict of arrays by leaf", got, remedy)
         if leaf not in parts:
             raise unknown_name("sum_along(parts)", leaf, list(parts))
-        family = {name: parts[name] for name in self.leaves_of(path[-1]) if name in parts}
-        shapes = {name: np.shape(part) for name, part in family.items()}
+        family = {
+            name: _as_numbers(parts[name], f"sum_along(parts)[{name!r}]")
+            for name in self.leaves_of(path[-1])
+            if name in parts
+        }
+        shapes = {name: part.shape for name, part in family.items()}
         if len(set(shapes.values())) > 1:
             raise InputError("sum_along(parts)", "one shape", str(shapes), "Cut or pad them.")
         members = [self.leaves_of(node) for node in path]
@@ -320,6 +331,16 @@ class Hierarchy:
         return ax
 
 
+def _as_numbers(values: Any, item: str) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except ValueError:  # rows of several lengths
+        array = np.asarray(None)
+    if array.dtype.kind not in "biufc":
+        raise InputError(item, "an array of numbers", repr(values)[:80], "Pass an array.")
+    return array
+
+
 def _walk(
     nested: Mapping[str, Any], above: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -341,7 +362,7 @@ def _walk(
 
 def _check_paths(paths: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
     """Return paths that make a tree, neighbours side by side, or refuse them."""
-    checked = [tuple(path) for path in paths]
+    checked = [_as_tuple(path) for path in _as_tuple(paths)]
     if not checked or not all(checked):
         raise InputError("hierarchy", "at least one leaf", repr(paths), "Name an instrument.")
     above: dict[str, tuple[str, ...]] = {}
@@ -370,6 +391,17 @@ def _check_paths(paths: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
         raise InputError("hierarchy", "each leaf once", repr(twice[0]), "Leave one out.")
     rank = {node: i for i, node in enumerate(above)}
     return tuple(sorted(checked, key=lambda path: [rank[node] for node in reversed(path)]))
+
+
+def _as_tuple(values: Any) -> tuple:
+    if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
+        raise InputError(
+            "Hierarchy(paths=)",
+            "a sequence of paths, each a sequence of names",
+            repr(values)[:80],
+            "Pass [['piano', 'keys'], ['organ', 'keys']], leaves first.",
+        )
+    return tuple(values)
 
 
 def _check_programs(item: str, programs: Any) -> tuple[int | str, ...]:

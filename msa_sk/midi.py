@@ -153,8 +153,7 @@ def read_midi(
     song = load(path, stacklevel=3)
     names = song.names if song.is_ours else []
     if instruments is not None:
-        check_known(instruments, song.names)
-        names = list(instruments)
+        names = list(check_known(instruments, song.names, at_least=0))
     found: dict[str, list[Notes]] = {name: [] for name in names}
     for part in song.parts:
         notes = _sustained(part) if sustain else part.notes

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from msa_sk._arguments import check_excerpt
 from msa_sk.exceptions import NotesError
 
 UNKNOWN_VELOCITY = 64
@@ -77,8 +78,24 @@ class Notes:
         )
 
     def select(self, keep: np.ndarray) -> "Notes":
-        """Return the notes that a boolean mask or an index array picks."""
-        return Notes(self.onset[keep], self.offset[keep], self.pitch[keep], self.velocity[keep])
+        """Return the notes that a boolean mask or an index array picks.
+
+        Raises
+        ------
+        NotesError
+            If `keep` is neither, or does not fit the number of notes.
+        """
+        try:
+            return Notes(
+                self.onset[keep], self.offset[keep], self.pitch[keep], self.velocity[keep]
+            )
+        except (IndexError, TypeError, ValueError) as error:
+            raise NotesError(
+                "select(keep)",
+                f"a boolean mask of {len(self)} notes, or their indices",
+                repr(keep)[:80],
+                "Compare a column: notes.pitch > 60.",
+            ) from error
 
     def excerpt(self, start: float, duration: float) -> "Notes":
         """Return what sounds within a stretch of time, counted from its start.
@@ -90,7 +107,13 @@ class Notes:
         ----------
         start, duration : float
             In seconds.
+
+        Raises
+        ------
+        ParameterError
+            If `start` is below 0 or `duration` not above 0.
         """
+        check_excerpt(start, duration)
         return _NotesExcerpt(self, start, duration)
 
 

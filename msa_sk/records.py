@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from msa_sk._arguments import check_excerpt, check_names
 from msa_sk.audio import check_rate
 from msa_sk.clips import check_audio_field, clips_of, excerpt_any, read_any
 from msa_sk.exceptions import AudioError, InputError, InstrumentError, NotesError
@@ -52,6 +53,15 @@ class Mixture:
         if self.sample_rate is not None:
             rate = check_rate(self.sample_rate, "Mixture(sample_rate=)")
             object.__setattr__(self, "sample_rate", rate)
+        try:
+            hash(self.group)
+        except TypeError as error:
+            raise InputError(
+                "Mixture(group=)",
+                "a hashable name of the song",
+                repr(self.group)[:80],
+                "Pass a str, an int or a tuple of these.",
+            ) from error
         if self.query is not None:
             check_audio_field(self.query, "Mixture(query=)")
         for name in ("notes", "sources"):
@@ -135,7 +145,15 @@ class Mixture:
         """Return a stretch of the mixture, with its notes and sources; seconds.
 
         Nothing is read; the group stays.
+
+        Raises
+        ------
+        ParameterError
+            If `start` is below 0 or `duration` not above 0.
+        AudioError
+            If the mixture has ended at `start`.
         """
+        check_excerpt(start, duration)
         sources, notes = self.sources, self.notes
         if sources is not None:
             sources = {
@@ -181,22 +199,8 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
     frame_rate: float | None = None
 
     def __post_init__(self):
-        names = self.instruments
-        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-            raise InstrumentError(
-                "Scene(instruments=)",
-                "a sequence of names",
-                repr(names),
-                "Pass ['piano', 'guitar'].",
-            )
-        if len(set(names)) < len(names):
-            raise InstrumentError(
-                "Scene(instruments=)",
-                "each name once",
-                repr(list(names)),
-                "Sum or rename the doubles.",
-            )
-        object.__setattr__(self, "instruments", tuple(names))
+        names = check_names(self.instruments, "Scene(instruments=)", at_least=0)
+        object.__setattr__(self, "instruments", names)
         object.__setattr__(
             self, "sample_rate", check_rate(self.sample_rate, "Scene(sample_rate=)")
         )
@@ -297,7 +301,21 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
         -------
         residual : ndarray of float32
             At the scene's rate, shaped like the mixture.
+
+        Raises
+        ------
+        InputError
+            If it is no Mixture, or the scene's sources are unknown.
+        AudioError
+            If a source has another shape than the mixture.
         """
+        if not isinstance(mixture, Mixture):
+            raise InputError(
+                "mixture",
+                "a Mixture",
+                type(mixture).__name__,
+                "Wrap it: Mixture(audio, sample_rate).",
+            )
         audio = mixture.read(self.sample_rate)
         total = np.zeros_like(audio)
         for name in self.instruments:
@@ -313,7 +331,11 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
         return audio - total
 
     def excerpt(self, start: float, duration: float) -> "Scene":
-        """Return a stretch of the scene; seconds. Nothing is read, and rolls are left out."""
+        """Return a stretch of the scene; seconds. Nothing is read, and rolls are left out.
+
+        Errors as in `Mixture.excerpt`.
+        """
+        check_excerpt(start, duration)
         sources, notes = self.sources, self.notes
         if sources is not None:
             sources = tuple(excerpt_any(one, self.sample_rate, start, duration) for one in sources)
@@ -334,7 +356,7 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
         Parameters
         ----------
         directory : path-like
-            Made if needed.
+            Made if needed. What an earlier scene left there goes; other files stay.
         subtype : str, default="PCM_24"
             libsndfile's name of the sample format.
 

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from msa_sk._arguments import check_folder
 from msa_sk._files import atomic_path, complete_folder
 from msa_sk.audio import sample_bytes, write_blocks
 from msa_sk.exceptions import AudioError, ClippingWarning, InstrumentError
 from msa_sk.midi import write_midi
 from msa_sk.records import Scene
 
+_ABOUT = "scene.json"
 _BLOCK = 2**18  # samples
 
 
@@ -33,7 +35,7 @@ def write_scenes(
     Parameters
     ----------
     directory : path-like
-        Made if needed.
+        Made if needed. Of an earlier scene in it, what ``scene.json`` lists goes.
     scenes : iterable of Scene
         Stretches of one scene; the notes are those of the last.
     subtype : str, default="PCM_24"
@@ -49,6 +51,8 @@ def write_scenes(
     ------
     InstrumentError
         If an instrument cannot name a file.
+    InputError
+        If the directory is a file, or in one.
     AudioError
         If WAV files do not have the sample format, or the disk is full.
     """
@@ -57,15 +61,15 @@ def write_scenes(
     if subtype not in soundfile.available_subtypes("WAV"):
         known = sorted(soundfile.available_subtypes("WAV"))
         raise AudioError("subtype", f"one of {known}", repr(subtype), "Choose one of them.")
+    directory = check_folder(directory)
     scenes = iter(scenes)
     first = next(scenes)
     for name in first.instruments:
-        if Path(name).name != name or name in (".", "..") or "\0" in name:
+        if not _is_file_name(name):
             raise InstrumentError(
                 repr(first), "names that can name a file", repr(name), "Rename the instrument."
             )
-    directory = Path(directory)
-    with complete_folder(directory) as temporary:
+    with complete_folder(directory, _earlier_files(directory)) as temporary:
         stems = [_Stem(temporary / f"{name}.wav") for name in first.instruments]
         for scene in itertools.chain([first], scenes):
             if scene.sources is not None:
@@ -87,9 +91,22 @@ def write_scenes(
             "gain": gain,
             "files": [path.name for path in written],
         }
-        with atomic_path(temporary / "scene.json") as path:
+        with atomic_path(temporary / _ABOUT) as path:
             path.write_text(json.dumps(about, indent=2) + "\n")
-    return [directory / path.name for path in (*written, temporary / "scene.json")]
+    return [directory / path.name for path in (*written, temporary / _ABOUT)]
+
+
+def _earlier_files(directory: Path) -> list[str]:
+    """Return what an earlier scene wrote there: no stem of it shall stay beside new ones."""
+    try:
+        names = json.loads((directory / _ABOUT).read_bytes())["files"]
+        return [name for name in names if _is_file_name(name) and (directory / name).is_file()]
+    except (OSError, ValueError, LookupError, TypeError):  # none, or nothing of ours
+        return []
+
+
+def _is_file_name(name: str) -> bool:
+    return Path(name).name == name and name not in (".", "..") and "\0" not in name
 
 
 class _Stem:

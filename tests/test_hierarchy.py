@@ -234,7 +234,7 @@ def test_leaves_go_and_nodes_that_held_only_them(tree):
     assert tree.without([]) == tree
     with pytest.raises(InstrumentError, match="Did you mean 'organ'"):
         tree.without(["organs"])
-    with pytest.raises(InstrumentError, match="a sequence of leaves, got 'organ'"):
+    with pytest.raises(InstrumentError, match="a sequence of names, got 'organ'"):
         tree.without("organ")
     with pytest.raises(InputError, match="at least one leaf"):
         tree.without(tree.leaves)

@@ -101,7 +101,8 @@ def test_the_version_is_said_once():
 
 # Who may import whom: from the same line or from one above. `nn` stands apart.
 LAYERS = [
-    {"_version", "_containers", "_files", "_progress", "exceptions", "_sklearn", "audio"},
+    {"_version", "_containers", "_progress", "exceptions", "_sklearn"},
+    {"_arguments", "_files", "audio"},
     {"notes", "clips"},
     {"records", "hierarchy"},
     {"_validation"},

@@ -298,8 +298,10 @@ def test_instruments_are_the_sorted_union():
         ("piano", r"a sequence of names, got 'piano'. Pass \['piano'\]"),
         (["pianoo"], "one of .*'bass', 'piano'.*, got 'pianoo'. Did you mean 'piano'?"),
         (["sitar"], "got 'sitar'. Check the spelling"),
-        ([], "at least one name, each once"),
-        (["piano", "piano"], "at least one name, each once"),
+        ([], "at least one name"),
+        (["piano", "piano"], "each name once"),
+        (3, "a sequence of names, got 3"),
+        ([3], "a sequence of names, got .3,"),
     ],
 )
 def test_unknown_instruments_are_refused(instruments, message):
