@@ -296,8 +296,8 @@ class Cerberus(NeuralEstimator):
         Processes that prepare training examples beside this one; the weights are the same
         with any number of them.
     precision : {"auto", "float32", "bfloat16"}, default="float32"
-        Of the network's products in training; "auto" takes bfloat16 where the device
-        multiplies it faster. Weights, losses and predictions are float32.
+        Of the network's products, in training and in predict; "auto" takes bfloat16 where the
+        device multiplies it faster. Weights, losses and all that is returned are float32.
     device : str, default="auto"
         "cpu", "cuda", ...; "auto" takes the fastest that is there.
     random_state : int, RandomState instance or None, default=None

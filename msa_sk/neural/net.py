@@ -256,7 +256,7 @@ class SceneNet(NeuralNet):
         """
         self._set_training(False)
         with torch.no_grad():
-            output = super().infer(batch, **options)
+            output = self.infer(batch, **options)
         return {name: value.cpu().numpy() for name, value in output.items()}
 
     def recall(self, epochs: list[dict[str, float]]) -> "SceneNet":
