@@ -454,13 +454,14 @@ def test_bfloat16_learns_as_well(data):
     assert scores["float32"] > 1
 
 
-def test_predictions_are_float32_whatever_training_was(data):
+def test_predict_computes_in_the_precision_asked_for(data):
     estimator = Cerberus(**TINY, precision="bfloat16").fit(*data)
     scene = estimator.predict(data[0][:1])[0]
     estimator.net_.precision = "float32"
-    again = estimator.predict(data[0][:1])[0]
-    np.testing.assert_array_equal(scene.sources, again.sources)
-    np.testing.assert_array_equal(scene.rolls, again.rolls)
+    exact = estimator.predict(data[0][:1])[0]
+    assert {scene.sources.dtype, scene.rolls.dtype} == {np.dtype("float32")}
+    assert 0 < np.abs(scene.rolls - exact.rolls).max() < 0.02
+    assert 0 < np.abs(scene.sources - exact.sources).max() < 0.02 * np.abs(exact.sources).max()
 
 
 @pytest.mark.parametrize(
