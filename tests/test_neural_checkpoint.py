@@ -242,8 +242,7 @@ def test_a_search_does_not_score_what_was_interrupted(data, monkeypatch):
 @pytest.mark.parametrize("fault", ["loss", "gradient"])
 def test_what_is_not_finite_names_the_batch_and_keeps_the_file(data, tmp_path, monkeypatch, fault):
     path = tmp_path / "training.msa"
-    X, y = list(data[0]), list(data[1])
-    X[0] = Mixture(X[0].audio, 8000, group="the culprit")
+    X = [replace(mixture, group=f"song {i}") for i, mixture in enumerate(data[0])]
     states, steps = [], []
     whole = SceneNet.get_loss
 
@@ -260,9 +259,12 @@ def test_what_is_not_finite_names_the_batch_and_keeps_the_file(data, tmp_path, m
 
     monkeypatch.setattr(SceneNet, "get_loss", get_loss)
     estimator = Cerberus(**{**TINY, "checkpoint": path, "validation_fraction": 0})
-    message = r"not finite in epoch 2, batch 1: .*examples \[\d, \d\] \(seed \d+\): Mixture\("
+    message = (
+        r"not finite in epoch 2, batch 1: .*examples \[\d, \d\] \(seed \d+\): "
+        rf"Mixture\(.*group 'song \d'\).*, Mixture\(.* {path} holds the last state that was good"
+    )
     with pytest.raises(TrainingError, match=message):
-        estimator.fit(X, y)
+        estimator.fit(X, data[1])
     assert path.read_bytes() == states[0]
     with pytest.raises(NotFittedError):
         estimator.predict(X)

@@ -5,6 +5,7 @@ import pickle
 import signal
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,7 +18,13 @@ from skorch.callbacks import Callback, EarlyStopping
 import msa_sk
 from msa_sk import STFT, Cerberus, Mixture, Scene
 from msa_sk.datasets import make_scenes
-from msa_sk.exceptions import InputError, InstrumentError, ParameterError, TrainingError
+from msa_sk.exceptions import (
+    AudioError,
+    InputError,
+    InstrumentError,
+    ParameterError,
+    TrainingError,
+)
 from msa_sk.neural.callbacks import Progress
 from msa_sk.neural.clipping import GradientClipping, percentile
 from msa_sk.neural.data import SceneDataset
@@ -372,7 +379,11 @@ def test_a_worker_that_dies_is_an_error_and_no_wait(data, monkeypatch):
 
 
 @two_workers
-def test_what_goes_wrong_in_a_worker_names_the_file(tmp_path, data, monkeypatch):
+@pytest.mark.parametrize(("num_workers", "error"), [(0, AudioError), (1, TrainingError)])
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"RIFF, once")])
+def test_a_file_that_goes_or_breaks_amid_training_is_named(
+    tmp_path, data, monkeypatch, num_workers, error, harm
+):
     monkeypatch.setattr(SceneDataset, "KEPT", 1)  # so that files are read again
     y = data[1]
     X = []
@@ -381,13 +392,13 @@ def test_what_goes_wrong_in_a_worker_names_the_file(tmp_path, data, monkeypatch)
         soundfile.write(path, mixture.audio, RATE, subtype="FLOAT")
         X.append(Mixture(path))
 
-    class Deleter(Callback):
+    class Harm(Callback):
         def on_epoch_begin(self, net, **kwargs):
-            (tmp_path / "3.wav").unlink(missing_ok=True)
+            harm(tmp_path / "3.wav")
 
-    parameters = {**TINY, "validation_fraction": 0, "callbacks": [Deleter()]}
-    with pytest.raises(TrainingError, match="3.wav"):
-        Cerberus(**parameters, num_workers=1).fit(X, y)
+    parameters = {**TINY, "validation_fraction": 0, "callbacks": [Harm()]}
+    with pytest.raises(error, match="3.wav"):
+        Cerberus(**parameters, num_workers=num_workers).fit(X, y)
 
 
 @two_workers

@@ -120,12 +120,16 @@ class SceneNet(NeuralNet):
     def _failure(self, what: str, state: str, training: bool) -> TrainingError:
         where = f"epoch {len(self.history)}"
         cause = "look for extreme samples in the validation data"
+        kept = self.checkpoint and self.checkpoint.path.exists()
+        before = f" {self.checkpoint.path} holds the last state that was good." if kept else ""
         if training:
             examples = self.batches.plan[self.batches.n_done]
             where += f", batch {self.batches.n_done + 1}"
             names = ", ".join(map(self.batches.dataset.name_of, examples))
             cause = f"look for extreme samples in examples {examples} (seed {self.seed}): {names}"
-        return TrainingError(f"{what} is not finite in {where}: {state}; lower lr, or {cause}.")
+        return TrainingError(
+            f"{what} is not finite in {where}: {state}; lower lr, or {cause}.{before}"
+        )
 
     # The whole training
 
@@ -149,6 +153,7 @@ class SceneNet(NeuralNet):
             Where training goes on from, if it holds something, and where its state is kept.
         """
         self.batches = ShuffledBatches(dataset, self.batch_size, self.generator_)
+        self.checkpoint = checkpoint
         loader = self._loader(dataset, batch_sampler=self.batches)
         valid_loader = self._loader(valid, batch_size=self.batch_size) if valid else None
         try:
@@ -162,11 +167,11 @@ class SceneNet(NeuralNet):
                 while not self.stopped_ and (
                     self.batches.n_done or len(self.history) < max_epochs
                 ):
-                    self._run_epoch(loader, valid_loader, checkpoint)
+                    self._run_epoch(loader, valid_loader)
                 self.notify("on_train_end", X=dataset, y=None)
         finally:  # what holds the data, and what no pickle may
             self.parallel = None
-            del self.batches, self.interrupt
+            del self.batches, self.interrupt, self.checkpoint
         return self
 
     def one_pass(self, dataset: SceneDataset, lr: float) -> "SceneNet":
@@ -198,9 +203,7 @@ class SceneNet(NeuralNet):
                 f"A process that prepares examples failed in epoch {len(self.history)}: {error}"
             ) from error
 
-    def _run_epoch(
-        self, loader: DataLoader, valid_loader: DataLoader | None, checkpoint: Checkpoint | None
-    ) -> None:
+    def _run_epoch(self, loader: DataLoader, valid_loader: DataLoader | None) -> None:
         """Run an epoch, or what is left of it."""
         datasets = {
             "dataset_train": loader.dataset,
@@ -212,7 +215,7 @@ class SceneNet(NeuralNet):
         else:  # its row of the history is there
             self.batches.dataset.begin_epoch(len(self.history) - 1)
         self.batches.begin()
-        steps = self._steps(loader, checkpoint)
+        steps = self._steps(loader)
         self.run_single_epoch(steps, training=True, prefix="train", step_fn=self.train_step)
         self.history.record("train_batch_count", self.batches.n_done)
         if valid_loader:
@@ -222,18 +225,18 @@ class SceneNet(NeuralNet):
             )
         self.batches.n_done = 0
         self.notify("on_epoch_end", **datasets)
-        self._save(checkpoint, due=True)
+        self._save(due=True)
 
-    def _steps(self, loader: DataLoader, checkpoint: Checkpoint | None) -> Iterator[Any]:
+    def _steps(self, loader: DataLoader) -> Iterator[Any]:
         """Give batches; after each, when all callbacks are through with it, save what is due."""
         for batch in self._load(loader):
             yield batch
             self.batches.n_done += 1
-            self._save(checkpoint, due=False)
+            self._save(due=False)
 
-    def _save(self, checkpoint: Checkpoint | None, due: bool) -> None:
-        if checkpoint and (due or checkpoint.due or self.interrupt.asked):
-            checkpoint.write(self)
+    def _save(self, due: bool) -> None:
+        if self.checkpoint and (due or self.checkpoint.due or self.interrupt.asked):
+            self.checkpoint.write(self)
         if self.interrupt.asked:
             raise KeyboardInterrupt
 
