@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from msa_sk.nn.bodies import BLSTM
+from msa_sk.nn.bodies import BLSTM, InputNorm
 from msa_sk.nn.heads import EmbeddingHead, MaskHead, RollHead, unit_length
 from msa_sk.nn.losses import deep_clustering_loss, frame_mask, mask_loss, roll_loss
 
@@ -43,6 +43,33 @@ def test_padding_does_not_leak_into_a_packed_sequence():
     padded = frames.clone()
     padded[1, 7:] = 1e6
     padded[2, 1:] = torch.nan
+    torch.testing.assert_close(body(padded, lengths), features, rtol=0, atol=0)
+
+
+def test_inputs_are_normalized_as_torch_does():
+    ours, theirs = InputNorm(5), nn.BatchNorm1d(5)
+    for seed in range(3):
+        rows = uniform(7, 4, 5, seed=seed) * torch.arange(5) - 2
+        outputs, expected = ours(rows), theirs(rows.flatten(0, 1)).reshape(7, 4, 5)
+        torch.testing.assert_close(outputs, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours.mean, theirs.running_mean)
+    assert not outputs[..., 0].any(), "an input that never changes is 0"
+    # Theirs estimates the variance without bias.
+    variance = (theirs.running_var - 0.9**3) * 27 / 28 + 0.9**3
+    torch.testing.assert_close(ours.variance, variance)
+    rows = uniform(2, 5)
+    expected = (rows - ours.mean) / (ours.variance + 1e-5).sqrt()
+    torch.testing.assert_close(ours.eval()(rows), expected)
+
+
+def test_padding_is_not_normalized_by():
+    frames, lengths = uniform(2, 9, 5), torch.tensor([9, 4])
+    body = BLSTM(5, 4, n_layers=1, batch_norm=True)
+    features = body(frames, lengths)
+    true = torch.cat([frames[0], frames[1, :4]])
+    torch.testing.assert_close(body.norm.mean, 0.1 * true.mean(0))
+    padded = frames.clone()
+    padded[1, 4:] = torch.nan
     torch.testing.assert_close(body(padded, lengths), features, rtol=0, atol=0)
 
 
