@@ -35,8 +35,9 @@ def data():
 def module(heads=("embedding", "mask", "roll"), seed=0, stride=1):
     torch.manual_seed(seed)
     sizes = {"hidden_size": 6, "n_layers": 1, "dropout": 0.0, "embedding_size": 5}
+    inputs = {"batch_norm": False, "input_scale": "log"}
     return CerberusModule(
-        9, 2, **sizes, embedding_stride=stride, input_scale="log", heads=heads, n_transcribed=2
+        9, 2, **sizes, **inputs, embedding_stride=stride, heads=heads, n_transcribed=2
     )
 
 
@@ -208,6 +209,21 @@ def test_a_stride_skips_frames_in_training_only(data):
 
 
 # The estimator
+
+
+def test_running_means_of_inputs_begin_at_those_of_the_data(data):
+    """And end near them: so `predict` hears what training did, and batches do not show."""
+    X, y = data
+    parameters = {**TINY, "batch_norm": True, "lr": 1e-9, "validation_fraction": 0}
+    plain = Cerberus(**{**parameters, "batch_norm": False}).fit(X, y)
+    normed = Cerberus(**{**parameters, "max_epochs": 3}).fit(X, y)
+    state = normed.net_.module_.state_dict()
+    torch.testing.assert_close(state["input_mean"], plain.net_.module_.input_mean)
+    assert state["body.norm.mean"].abs().mean() < 0.05
+    assert (state["body.norm.variance"] - 1).abs().mean() < 0.1
+    for one, other in zip(normed.predict(X), plain.predict(X), strict=True):
+        np.testing.assert_allclose(one.sources, other.sources, atol=2e-3)
+        assert not np.array_equal(one.sources, other.sources)
 
 
 @pytest.mark.parametrize("weights", [(-1, 1, 1), (0, float("nan"), 1), (0, 0, 0)])

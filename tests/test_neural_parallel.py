@@ -21,7 +21,7 @@ if not seeded:  # and some sources are unknown, so that a process may have nothi
     y[2:5] = [Scene(scene.instruments, 8000, notes=scene.notes) for scene in y[2:5]]
 cerberus = Cerberus(
     hidden_size=6, n_layers=1, embedding_size=3, max_epochs=3, batch_size=3, sequence_length=400,
-    validation_fraction=0.3, lr_schedule="halve",
+    validation_fraction=0.3, lr_schedule="halve", batch_norm=seeded,
     max_grad_norm="autoclip", checkpoint=sys.argv[1] + "/training.msa", device="cpu",
     random_state=0 if seeded else None, transformer=STFT(8000, 256, 128),
 )

@@ -486,12 +486,28 @@ def test_auto_takes_what_is_faster(monkeypatch, able, expected):
     assert resolve_precision("bfloat16", "cpu") == "bfloat16"
 
 
+@pytest.mark.parametrize("name", ["chapter2", "chapter3", "chapter4"])
+def test_presets_train(data, name):
+    small = {key: TINY[key] for key in ("hidden_size", "max_epochs", "transformer", "device")}
+    estimator = Cerberus.from_preset(name, **small, random_state=0).fit(*data)
+    assert estimator.n_iter_ == 2
+    assert (estimator.predict(data[0][:1])[0].notes is not None) == (name == "chapter3")
+
+
 def test_presets_are_those_of_the_paper():
     paper = Cerberus.from_preset("chapter3", hidden_size=8)
     sizes = (paper.n_layers, paper.embedding_size, paper.batch_size, paper.max_epochs)
     assert sizes == (4, 20, 40, 100)
     assert (paper.hidden_size, paper.lr, paper.drum_threshold) == (8, 2e-4, 0.1)
-    with pytest.raises(ParameterError, match="one of .'chapter3'., got 'chapter9'"):
+    paper = Cerberus.from_preset("chapter2")
+    assert (paper.dc_weight, paper.mi_weight, paper.tr_weight) == (0, 1, 0)
+    assert (paper.lr_schedule, paper.max_grad_norm) == ("halve", "autoclip")
+    assert paper.sequence_length == 1 + 10 * 16000 // 256
+    paper = Cerberus.from_preset("chapter4", mi_weight=0.0, tr_weight=1.0)
+    assert (paper.batch_norm, paper.tr_weight, paper.lr_schedule) == (True, 1, "decay")
+    assert paper.sequence_length == 1 + 5 * 16000 // 256
+    assert paper.max_epochs == round(100_000 / (206_000 / paper.batch_size))
+    with pytest.raises(ParameterError, match="'chapter2', .*'chapter4'.*got 'chapter9'"):
         Cerberus.from_preset("chapter9")
 
 

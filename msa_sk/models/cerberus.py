@@ -32,27 +32,31 @@ from msa_sk.windows import Heads
 _INPUT_FLOOR = 1e-4
 
 
-#: The networks of the dissertation's chapter 3 (section 3.3.5; the weights are those of table
-#: 3.1). Its losses are no means, so that the same weights need not weigh the same here.
+_SEPARATES = {"dc_weight": 0.0, "mi_weight": 1.0, "tr_weight": 0.0}
+
+#: The networks of the dissertation, and how they are trained; see `Cerberus.from_preset`.
 PRESETS: dict[str, dict[str, Any]] = {
+    # Section 2.4.2; in 2.4.1, excerpts of 10 s.
+    "chapter2": {
+        **{**_SEPARATES, "hidden_size": 600, "n_layers": 4, "dropout": 0.3},
+        **{"sequence_length": 626, "max_epochs": 100, "batch_size": 25},
+        **{"lr": 1e-4, "lr_schedule": "halve", "max_grad_norm": "autoclip"},
+    },
+    # Section 3.3.5; the weights are those of table 3.1. Its losses are no means, so that the
+    # same weights need not weigh the same here.
     "chapter3": {
-        "dc_weight": 0.1,
-        "mi_weight": 0.1,
-        "tr_weight": 0.8,
-        "hidden_size": 300,
-        "n_layers": 4,
-        "dropout": 0.0,
-        "embedding_size": 20,
-        "embedding_stride": 1,
-        "transcription_loss": "mse",
-        "threshold": 0.8,
-        "drum_threshold": 0.1,
-        "sequence_length": 400,
-        "max_epochs": 100,
-        "batch_size": 40,
-        "lr": 2e-4,
-        "lr_schedule": "constant",
-        "max_grad_norm": None,
+        **{"dc_weight": 0.1, "mi_weight": 0.1, "tr_weight": 0.8},
+        **{"hidden_size": 300, "n_layers": 4, "dropout": 0.0},
+        **{"embedding_size": 20, "embedding_stride": 1, "transcription_loss": "mse"},
+        **{"threshold": 0.8, "drum_threshold": 0.1},
+        **{"sequence_length": 400, "max_epochs": 100, "batch_size": 40},
+        **{"lr": 2e-4, "lr_schedule": "constant", "max_grad_norm": None},
+    },
+    # Section 4.3.5; in 4.3.4, excerpts of 5 s, of 206,000 of which 100,000 steps are 31 epochs.
+    "chapter4": {
+        **{**_SEPARATES, "hidden_size": 600, "n_layers": 4, "dropout": 0.0, "batch_norm": True},
+        **{"sequence_length": 313, "max_epochs": 31, "batch_size": 64},
+        **{"lr": 3e-4, "lr_schedule": "decay", "max_grad_norm": None},
     },
 }
 
@@ -67,6 +71,8 @@ class CerberusModule(nn.Module):
         Of the body.
     dropout : float
         Between the body's layers.
+    batch_norm : bool
+        Before the body's first layer.
     embedding_size : int
     embedding_stride : int
         In training, only each so-many-th frame is embedded.
@@ -88,6 +94,7 @@ class CerberusModule(nn.Module):
         hidden_size: int,
         n_layers: int,
         dropout: float,
+        batch_norm: bool,
         embedding_size: int,
         embedding_stride: int,
         input_scale: str,
@@ -99,7 +106,7 @@ class CerberusModule(nn.Module):
         self.embedding_stride = embedding_stride
         self.register_buffer("input_mean", torch.zeros(n_bins))
         self.register_buffer("input_std", torch.ones(n_bins))
-        self.body = BLSTM(n_bins, hidden_size, n_layers, dropout)
+        self.body = BLSTM(n_bins, hidden_size, n_layers, dropout, batch_norm)
         n_features = self.body.n_features
         make = {
             "embedding": lambda: EmbeddingHead(n_features, n_bins, embedding_size),
@@ -220,6 +227,10 @@ class Cerberus(NeuralEstimator):
         Units per direction, and layers, of the body; the paper has 300 and 4.
     dropout : float, default=0.0
         Between the body's layers.
+    batch_norm : bool, default=False
+        Whether each bin is normalized in each batch, and then scaled as is learnt (section
+        4.3.5). What `predict` normalizes by are running means of that, which begin at what
+        bins are normalized by in any case: their mean and variance over the training data.
     embedding_size : int, default=20
         Dimensions of a bin's embedding.
     embedding_stride : int, default=8
@@ -343,6 +354,7 @@ class Cerberus(NeuralEstimator):
         "hidden_size": [whole(1)],
         "n_layers": [whole(1)],
         "dropout": [real(0, 1, closed="left")],
+        "batch_norm": ["boolean"],
         "embedding_size": [whole(1)],
         "embedding_stride": [whole(1)],
         "input_scale": [StrOptions({"log", "magnitude"})],
@@ -366,6 +378,7 @@ class Cerberus(NeuralEstimator):
         hidden_size: int = 128,
         n_layers: int = 2,
         dropout: float = 0.0,
+        batch_norm: bool = False,
         embedding_size: int = 20,
         embedding_stride: int = 8,
         input_scale: str = "log",
@@ -402,6 +415,7 @@ class Cerberus(NeuralEstimator):
         self.hidden_size = hidden_size
         self.n_layers = n_layers
         self.dropout = dropout
+        self.batch_norm = batch_norm
         self.embedding_size = embedding_size
         self.embedding_stride = embedding_stride
         self.input_scale = input_scale
@@ -434,12 +448,19 @@ class Cerberus(NeuralEstimator):
 
     @classmethod
     def from_preset(cls, name: str, **changes: Any) -> "Cerberus":
-        """Return a network of a paper's size that is trained as there, with changes.
+        """Return a network of the dissertation's size that is trained as there, with changes.
 
         Parameters
         ----------
-        name : {"chapter3"}
-            Of the dissertation: 4 layers of 300 units, 100 epochs of batches of 40.
+        name : {"chapter2", "chapter3", "chapter4"}
+            "chapter2" separates as the networks for one instrument do (section 2.4.2): 4 layers
+            of 600 units, 100 epochs of batches of 25, the learning rate halved, gradients
+            clipped by their history. "chapter3" is Cerberus (3.3.5): 4 layers of 300 units, 100
+            epochs of batches of 40. "chapter4" separates as the networks there do, but without
+            a score (4.3.5): 4 layers of 600 units after a batch normalization, batches of 64,
+            the learning rate decaying; with ``mi_weight=0.0, tr_weight=1.0`` it is the
+            transcriber of section 6.2. Masks are those of chapter 3 in all of them: they add
+            up to one, and come from a softmax instead of a sigmoid or a leaky ReLU.
         **changes
             Parameters that shall differ.
 
@@ -505,6 +526,7 @@ class Cerberus(NeuralEstimator):
             hidden_size=self.hidden_size,
             n_layers=self.n_layers,
             dropout=self.dropout,
+            batch_norm=self.batch_norm,
             embedding_size=self.embedding_size,
             embedding_stride=self.embedding_stride,
             input_scale=self.input_scale,

@@ -120,8 +120,9 @@ class SceneNet(NeuralNet):
     def _failure(self, what: str, state: str, training: bool) -> TrainingError:
         where = f"epoch {len(self.history)}"
         cause = "look for extreme samples in the validation data"
-        kept = self.checkpoint and self.checkpoint.path.exists()
-        before = f" {self.checkpoint.path} holds the last state that was good." if kept else ""
+        before = ""
+        if self.checkpoint and self.checkpoint.path.exists():
+            before = f" {self.checkpoint.path} holds the last state that was good."
         if training:
             examples = self.batches.plan[self.batches.n_done]
             where += f", batch {self.batches.n_done + 1}"
