@@ -88,6 +88,20 @@ def check_names(names: Any, item: str, at_least: int = 1) -> tuple[str, ...]:
     return names
 
 
+def check_song(song: Any, item: str) -> None:
+    """Refuse what cannot name a song, for songs are told apart by their hashes.
+
+    Raises
+    ------
+    InputError
+    """
+    try:
+        hash(song)
+    except TypeError as error:
+        remedy = "Pass a str, an int or a tuple of these."
+        raise InputError(item, "a hashable name of the song", repr(song)[:80], remedy) from error
+
+
 def check_path(path: Any, item: str = "path") -> Path:
     """Return what names a file or a folder as a Path.
 

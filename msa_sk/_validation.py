@@ -19,7 +19,9 @@ from msa_sk.exceptions import AudioError, InputError
 from msa_sk.records import Mixture, Scene, unknown_name
 
 
-def check_mixtures(X: Any, sample_rate: int | None = None, name: str = "X") -> list[Mixture]:
+def check_mixtures(
+    X: Any, sample_rate: int | None = None, name: str = "X", at_least: int = 0
+) -> list[Mixture]:
     """Return a collection of anything that is a mixture as a list of Mixtures.
 
     Parameters
@@ -31,19 +33,21 @@ def check_mixtures(X: Any, sample_rate: int | None = None, name: str = "X") -> l
         In Hz, for arrays that come without one.
     name : str, default="X"
         The collection's name in messages.
+    at_least : int, default=0
+        1 refuses a collection of nothing.
 
     Raises
     ------
     InputError
-        If X is one mixture instead of a collection, or holds something else.
+        If X is one mixture instead of a collection, or holds something else, or too little.
     AudioError
         If samples are not finite, there are none, or a file is missing.
     """
     items = _as_list(X, name)
-    missing: set[str] = set()
-    return [
-        _as_mixture(item, f"{name}[{i}]", sample_rate, missing) for i, item in enumerate(items)
-    ]
+    if len(items) < at_least:
+        raise InputError(name, "at least one mixture", "none", "Pass some.")
+    found: set[str] = set()
+    return [_as_mixture(item, f"{name}[{i}]", sample_rate, found) for i, item in enumerate(items)]
 
 
 def check_scenes(y: Any, mixtures: Sequence[Mixture], name: str = "y") -> list[Scene]:
@@ -64,7 +68,7 @@ def check_scenes(y: Any, mixtures: Sequence[Mixture], name: str = "y") -> list[S
     InputError
         If there are more or fewer than mixtures, or something is no truth.
     AudioError
-        If a source's rate or length is not its mixture's.
+        If a source's rate or length is not its mixture's, or its file is missing.
     """
     if y is None:
         raise InputError(
@@ -81,8 +85,9 @@ def check_scenes(y: Any, mixtures: Sequence[Mixture], name: str = "y") -> list[S
             str(len(items)),
             "X and y must have the same length and order.",
         )
+    found: set[str] = set()
     return [
-        _as_scene(item, mixture, f"{name}[{i}]")
+        _as_scene(item, mixture, f"{name}[{i}]", found)
         for i, (item, mixture) in enumerate(zip(items, mixtures, strict=True))
     ]
 
@@ -173,7 +178,7 @@ def _as_list(collection: Any, name: str) -> list:
     return list(collection)
 
 
-def _as_mixture(item: Any, name: str, sample_rate: int | None, missing: set[str]) -> Mixture:
+def _as_mixture(item: Any, name: str, sample_rate: int | None, found: set[str]) -> Mixture:
     mixture = getattr(item, "mixture", item)
     if not isinstance(mixture, Mixture):
         is_samples = not isinstance(item, str | os.PathLike | Clip | tuple)
@@ -190,22 +195,30 @@ def _as_mixture(item: Any, name: str, sample_rate: int | None, missing: set[str]
         as_audio(mixture.audio, name)
         if mixture.sample_rate is None and sample_rate is not None:
             return replace(mixture, sample_rate=sample_rate)
+    _check_files(clips, name, found)
+    return mixture
+
+
+def _check_files(clips: Sequence[Clip] | None, name: str, found: set[str]) -> None:
+    """Refuse clips of files that are not there; those that were found are remembered."""
     for clip in clips or ():
         path = os.fspath(clip.path)
-        if path not in missing and not Path(path).is_file():
+        if path not in found and not Path(path).is_file():
             raise AudioError(
                 f"{name} ({path})",
                 "an audio file",
                 "a directory" if Path(path).is_dir() else "nothing there",
                 "Check the path.",
             )
-        missing.add(path)
-    return mixture
+        found.add(path)
 
 
-def _as_scene(item: Any, mixture: Mixture, name: str) -> Scene:
+def _as_scene(item: Any, mixture: Mixture, name: str, found: set[str]) -> Scene:
     if isinstance(item, Mapping):
-        item = Scene(tuple(item), mixture.rate, tuple(item.values()))
+        try:
+            item = Scene(tuple(item), mixture.rate, tuple(item.values()))
+        except InputError as error:
+            raise error.within(name) from error
     elif not isinstance(item, Scene):
         sources = np.asarray(item.detach().cpu() if hasattr(item, "detach") else item)
         if sources.dtype.kind not in "fiu" or sources.ndim not in (2, 3):
@@ -217,12 +230,12 @@ def _as_scene(item: Any, mixture: Mixture, name: str) -> Scene:
             )
         names = tuple(f"source_{i}" for i in range(len(sources)))
         item = Scene(names, mixture.rate, sources)
-    _check_fit(item, mixture, name)
+    _check_fit(item, mixture, name, found)
     return item
 
 
-def _check_fit(scene: Scene, mixture: Mixture, name: str) -> None:
-    """Refuse sources in memory that cannot be of this mixture; files are checked when read."""
+def _check_fit(scene: Scene, mixture: Mixture, name: str, found: set[str]) -> None:
+    """Refuse sources in memory that cannot be of this mixture, and files that are not there."""
     if scene.sources is None:
         return
     if scene.sample_rate != mixture.rate:
@@ -233,12 +246,15 @@ def _check_fit(scene: Scene, mixture: Mixture, name: str) -> None:
             "Resample one of them.",
         )
     for instrument, source in zip(scene.instruments, scene.sources, strict=True):
-        if clips_of(source) is not None:
+        source_name = f"{name}, source {instrument!r}"
+        clips = clips_of(source)
+        if clips is not None:
+            _check_files(clips, source_name, found)
             continue
-        samples = as_audio(source, f"{name}, source {instrument!r}")
+        samples = as_audio(source, source_name)
         if clips_of(mixture.audio) is None and samples.shape[-1] != mixture.n_samples:
             raise AudioError(
-                f"{name}, source {instrument!r}",
+                source_name,
                 f"{mixture.n_samples} samples, as its mixture has",
                 str(samples.shape[-1]),
                 "Cut or pad it.",

@@ -15,16 +15,14 @@ from msa_sk import persistence
 from msa_sk._arguments import check_folder, check_names
 from msa_sk._sklearn import Tags
 from msa_sk._validation import check_instruments, check_mixtures, check_parameters, check_scenes
-from msa_sk.audio import fit_length
 from msa_sk.exceptions import (
-    AudioError,
     InputError,
     NotFittedError,
     SilenceWarning,
 )
 from msa_sk.metrics import get_scorer
 from msa_sk.notes import Notes
-from msa_sk.records import Mixture, Scene, unknown_name
+from msa_sk.records import Mixture, Scene, stack_sources, unknown_name
 from msa_sk.spectral import STFT, Spectrogram
 from msa_sk.stems import write_scenes
 from msa_sk.windows import join_scenes
@@ -399,42 +397,6 @@ class SpectralEstimator(SceneEstimator):
     def _set_state(self, values: dict, arrays: dict[str, np.ndarray]) -> None:
         super()._set_state(values, arrays)
         self.transformer_ = STFT(**values["transformer_"])
-
-
-def stack_sources(scene: Scene, instruments: Sequence[str], audio: np.ndarray) -> np.ndarray:
-    """Return true sources in the order of `instruments`; one that is not listed is silence.
-
-    Parameters
-    ----------
-    scene : Scene
-    instruments : sequence of str
-    audio : ndarray of shape (n_samples,) or (n_channels, n_samples)
-        The mixture at the scene's rate; a mono source of a stereo mixture is in every channel.
-
-    Returns
-    -------
-    sources : ndarray of float32, shape (n_sources, *audio.shape)
-
-    Raises
-    ------
-    AudioError
-        If a source's length is not the mixture's; one sample is forgiven, for files that were
-        resampled apart.
-    """
-    sources = np.zeros((len(instruments), *audio.shape), np.float32)
-    for i, name in enumerate(instruments):
-        if name not in scene.instruments:
-            continue
-        source = scene.source(name)
-        if abs(source.shape[-1] - audio.shape[-1]) > 1 or source.ndim > audio.ndim:
-            raise AudioError(
-                f"source {name!r} of {scene!r}",
-                f"shape {audio.shape}, as its mixture has",
-                f"shape {source.shape}",
-                "Cut, pad or downmix it.",
-            )
-        sources[i] = fit_length(source, audio.shape[-1])
-    return sources
 
 
 def has_rest(items: Sequence, scenes: Sequence[Scene], instruments: Sequence[str]) -> bool:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from msa_sk._arguments import check_excerpt, check_names
-from msa_sk.audio import check_rate
+from msa_sk._arguments import check_excerpt, check_names, check_song
+from msa_sk.audio import check_rate, fit_length
 from msa_sk.clips import check_audio_field, clips_of, excerpt_any, read_any
 from msa_sk.exceptions import AudioError, InputError, InstrumentError, NotesError
 from msa_sk.notes import Notes
@@ -53,15 +53,7 @@ class Mixture:
         if self.sample_rate is not None:
             rate = check_rate(self.sample_rate, "Mixture(sample_rate=)")
             object.__setattr__(self, "sample_rate", rate)
-        try:
-            hash(self.group)
-        except TypeError as error:
-            raise InputError(
-                "Mixture(group=)",
-                "a hashable name of the song",
-                repr(self.group)[:80],
-                "Pass a str, an int or a tuple of these.",
-            ) from error
+        check_song(self.group, "Mixture(group=)")
         if self.query is not None:
             check_audio_field(self.query, "Mixture(query=)")
         for name in ("notes", "sources"):
@@ -379,6 +371,47 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
         from msa_sk.display import SceneDisplay
 
         return SceneDisplay.from_predictions(truth, self).plot()
+
+
+def stack_sources(
+    scene: Scene, instruments: Sequence[str], audio: np.ndarray, owner: str = "its mixture"
+) -> np.ndarray:
+    """Return a scene's sources in the order of `instruments`; one it does not list is silence.
+
+    Parameters
+    ----------
+    scene : Scene
+    instruments : sequence of str
+    audio : ndarray of shape (n_samples,) or (n_channels, n_samples)
+        What is to have their shape, as the mixture at the scene's rate. A mono source of a stereo
+        mixture is in every channel.
+    owner : str, default="its mixture"
+        Whose `audio` is, for messages.
+
+    Returns
+    -------
+    sources : ndarray of float32, shape (n_sources, *audio.shape)
+
+    Raises
+    ------
+    AudioError
+        If a source's length is not that of `audio`; one sample is forgiven, for files that were
+        resampled apart.
+    """
+    sources = np.zeros((len(instruments), *audio.shape), np.float32)
+    for i, name in enumerate(instruments):
+        if name not in scene.instruments:
+            continue
+        source = scene.source(name)
+        if abs(source.shape[-1] - audio.shape[-1]) > 1 or source.ndim > audio.ndim:
+            raise AudioError(
+                f"source {name!r} of {scene!r}",
+                f"shape {audio.shape}, as {owner} has",
+                f"shape {source.shape}",
+                "Cut, pad or downmix it.",
+            )
+        sources[i] = fit_length(source, audio.shape[-1])
+    return sources
 
 
 def unknown_name(item: str, name: str, known: Sequence[str]) -> InstrumentError:

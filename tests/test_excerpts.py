@@ -51,10 +51,21 @@ def test_quiet_notes_neither_count_nor_stay():
                    ("onset", "offset", "pitch", "velocity")))  # fmt: skip
     _, y = apply(Excerpts(5.0, 5.0, min_notes=2), song(piano=both))
     assert [onsets(scene, "piano") for scene in y] == [[1.0, 2.0]]
-    with pytest.warns(MsaWarning, match="No stretch of 5 s has 3 onsets"):
+    with pytest.warns(MsaWarning, match=r"No stretch of 5 s has 3 onsets of each of \('piano',\)"):
         assert apply(Excerpts(5.0, 5.0, min_notes=3), song(piano=both)) == ([], [])
     _, y = apply(Excerpts(5.0, 5.0, min_notes=5, min_velocity=0), song(piano=both))
     assert len(y[0].notes_of("piano")) == 5
+
+
+def test_more_instruments_than_are_wanted_never_play():
+    pair = song(piano=notes_at([1.0]), guitar=notes_at([2.0]))
+    rule = Excerpts(5.0, 5.0, min_notes=1, min_instruments=3)
+    with pytest.raises(ParameterError, match=r"at most 2, the number of .*: guitar, piano, got 3"):
+        apply(rule, pair)
+    assert len(apply(rule.set_params(solo=True), pair)[0]) == 2  # where it is without effect
+    rule = Excerpts(5.0, 5.0, min_notes=2, min_instruments=1)
+    with pytest.warns(MsaWarning, match="2 onsets of at least 1 of"):
+        assert apply(rule, pair) == ([], [])
 
 
 @pytest.mark.parametrize(

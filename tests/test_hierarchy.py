@@ -177,6 +177,12 @@ def test_what_is_no_tree_is_refused(nested, message):
         Hierarchy.from_dict(nested)
 
 
+@pytest.mark.parametrize("paths", ["abc", ["abc"], [("piano",), "abc"], None, 3, [3], {"a": "b"}])
+def test_letters_are_no_paths(paths):
+    with pytest.raises(InputError, match=r"paths=\): expected a sequence of paths, each"):
+        Hierarchy(paths)
+
+
 def test_wrong_paths_are_refused():
     for paths in ([], [()]):
         with pytest.raises(InputError, match="at least one leaf"):
@@ -185,13 +191,15 @@ def test_wrong_paths_are_refused():
         Hierarchy([("piano", "keys"), ("piano", "keys")])
     with pytest.raises(InstrumentError, match="Did you mean 'piano'"):
         Hierarchy([("piano", "keys")], {"piani": 0})
+    with pytest.raises(InputError, match=r"programs=\): expected a dict of leaves, got 3"):
+        Hierarchy([("piano", "keys")], 3)
 
 
 def test_unknown_names_and_programs_are_refused(tree):
     for ask in (tree.path, tree.parent, tree.leaves_of, tree.relatives):
         with pytest.raises(InstrumentError, match="Did you mean 'organ'"):
             ask("organs")
-    for program in (128, -1, 1.0, "piano"):
+    for program in (128, -1, 1.0, "piano", None):
         with pytest.raises(InstrumentError, match="from 0 to 127"):
             tree.leaf_of(program)
 
@@ -207,17 +215,24 @@ def test_unknown_names_and_programs_are_refused(tree):
         ("tree.yaml", "keys: !!python/object/apply:os.getcwd []", "a file of nested names"),
         ("tree.yaml", "- keys", "a dict of nodes, got list"),
         ("tree.yaml", "keys: {no: 0}", "names as text, got False. Put it in quotes"),
+        ("tree.yaml", "", "a dict of nodes, got NoneType"),
+        ("tree.yaml", "? [a, b]\n: 0", "a file of nested names"),
+        ("tree.json", '{"keys": {"piano": 128}}', "from 0 to 127, or 'drums', got 128"),
+        ("tree.json", '{"a":' * 3000, "a file of nested names"),
     ],
 )
 def test_wrong_files_are_refused(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as caught:
         Hierarchy.from_file(tmp_path / name)
+    assert caught.value.item.startswith(str(tmp_path / name))
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match="nowhere.yaml: expected a file of nested names"):
-        Hierarchy.from_file(tmp_path / "nowhere.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    for name, got in (("nowhere.yaml", "nothing there"), ("folder.yaml", "a folder")):
+        with pytest.raises(InputError, match=f"{name}: expected a file of nested .*, got {got}"):
+            Hierarchy.from_file(tmp_path / name)
 
 
 # ------------------------------------------------------------------------- without leaves
@@ -254,6 +269,12 @@ def test_sums_are_those_of_the_leaves_below(tree):
         tree.sum_along("electric_piano", parts)
     with pytest.raises(InputError, match="one shape"):
         tree.sum_along("piano", parts | {"organ": np.zeros(4)})
+    for wrong in (3, None, [parts["piano"]]):
+        with pytest.raises(InputError, match="a dict of arrays by leaf"):
+            tree.sum_along("piano", wrong)
+    for wrong in ("abc", [[1], [2, 3]]):
+        with pytest.raises(InputError, match=r"\['organ'\]: expected an array of numbers"):
+            tree.sum_along("piano", parts | {"organ": wrong})
 
 
 @given(arrays(np.float32, (18, 5), elements=st.floats(0, 1, width=32)))

@@ -108,6 +108,11 @@ def test_what_is_no_path_is_refused(rng):
             along(wrong, pair)
     with pytest.raises(InstrumentError):
         along((), pair)
+    for wrong in (None, 3):
+        with pytest.raises(ParameterError, match=r"scenes_along\(path\): expected"):
+            along(wrong, pair)
+    with pytest.raises(ParameterError, match=r"scenes_along\(hierarchy\): .*Hierarchy', got {"):
+        scenes_along(TREE.to_dict(), "piano", [pair[0]], [pair[1]])
     with pytest.raises(InputError, match=r"y\[0\]: expected a scene with sources"):
         along("piano", (pair[0], Scene(LEAVES, RATE)))
 
@@ -171,3 +176,8 @@ def test_rare_leaves_are_listed_by_songs(rng):
     # Mixtures without a group are songs of their own.
     alone = [Mixture(mixture.audio, RATE) for mixture, _ in pairs]
     assert rare_leaves(TREE, alone, y, 3) == ("guitar", "strings", "bass")
+    for min_songs in (-1, "a", None):
+        with pytest.raises(ParameterError, match=r"rare_leaves\(min_songs\): expected an int"):
+            rare_leaves(TREE, X, y, min_songs)
+    with pytest.raises(ParameterError, match=r"rare_leaves\(hierarchy\): .*Hierarchy', got {"):
+        rare_leaves(TREE.to_dict(), X, y, 1)

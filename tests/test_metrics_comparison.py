@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 from test_metrics_scorers import Cheat, make_data
 
-from msa_sk.exceptions import InputError, InstrumentError
+from msa_sk.exceptions import InputError, InstrumentError, ParameterError
 from msa_sk.metrics import Comparison, Evaluation, SceneScorer, compare, get_scorer
 from msa_sk.metrics.statistics import (
     bootstrap_interval,
@@ -146,8 +146,22 @@ class TestCompare:
     def test_bad_input(self, systems, data):
         with pytest.raises(InputError, match="estimators: expected a dict"):
             compare([Cheat()], *data)
-        with pytest.raises(InputError, match="confidence, n_resamples"):
-            compare(systems, *data, confidence=95)
+        for name, value in (
+            ("confidence", 95),
+            ("confidence", "a"),
+            ("n_resamples", 0),
+            ("random_state", "a"),
+            ("groups", 3),
+        ):
+            with pytest.raises(ParameterError, match=f"^{name}: expected a"):
+                compare(systems, *data, **{name: value})
+        with pytest.raises(InputError, match=r"groups\[0\]: expected a hashable name"):
+            compare(systems, *data, groups=[[1]] * len(data[0]))
+        with pytest.raises(InputError, match="^X: expected at least one mixture"):
+            compare(systems, [], [])
+        for nobody in (None, Cheat):
+            with pytest.raises(InputError, match=r"estimators\['it'\]: expected a fitted"):
+                compare(systems | {"it": nobody}, *data)
         with pytest.raises(InputError, match="Did you mean 'si_sdri'"):
             compare(systems, *data, metrics="si_sdr_i")
         with pytest.raises(InstrumentError, match="Did you mean 'piano'"):

@@ -3,6 +3,7 @@
 import pickle
 import warnings
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from sklearn.pipeline import Pipeline
 
 from msa_sk import Mixture, Notes, Scene
 from msa_sk.base import SceneTags
-from msa_sk.exceptions import AudioError, InputError, InstrumentError, MsaWarning
+from msa_sk.exceptions import AudioError, InputError, InstrumentError, MsaWarning, ParameterError
 from msa_sk.metrics import (
     METRICS,
     SceneScorer,
@@ -53,6 +54,31 @@ def make_data(n_mixes=6, instruments=("piano", "guitar"), n_samples=1600):
         X.append(Mixture(audio, RATE, sources=truth, notes=told, group=i // 2))
         y.append(scene)
     return X, y
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"metrics": []}, InputError, "metrics: expected at least one name"),
+        ({"metrics": None}, ParameterError, r"SceneScorer\(metrics=\): expected .*, got None"),
+        ({"metrics": 3}, ParameterError, r"SceneScorer\(metrics=\): expected .*, got 3"),
+        ({"instruments": []}, InstrumentError, "instruments: expected at least one name"),
+        ({"instruments": "piano"}, InstrumentError, r"got 'piano'. Pass \['piano'\]"),
+        ({"instruments": 3}, InstrumentError, "instruments: expected a sequence of names"),
+        ({"onset_only": "drums"}, InstrumentError, r"onset_only: .*. Pass \['drums'\]"),
+        ({"slice_seconds": 0}, ParameterError, r"slice_seconds=\): expected a float"),
+        ({"slice_seconds": -1}, ParameterError, r"slice_seconds=\): expected a float"),
+        ({"slice_seconds": "a"}, ParameterError, r"slice_seconds=\): expected a float"),
+        ({"slice_seconds": None}, ParameterError, r"slice_seconds=\): expected a float"),
+        ({"frame_rate": -1}, ParameterError, r"frame_rate=\): expected a float .* or None"),
+        ({"onset_tolerance": -1}, ParameterError, r"onset_tolerance=\): expected a float"),
+        ({"offset_ratio": np.inf}, ParameterError, r"offset_ratio=\): expected a float"),
+        ({"offset_min_tolerance": "a"}, ParameterError, "expected a float"),
+    ],
+)
+def test_what_cannot_score_is_refused_at_once(parameters, error, message):
+    with pytest.raises(error, match=message):
+        SceneScorer(**parameters)
 
 
 class Cheat(BaseEstimator):
@@ -165,7 +191,7 @@ class TestNames:
             get_scorer("si_sdr_i")
         with pytest.raises(InputError, match="'f1_onset'"):
             SceneScorer(["si_sdri", "f1_onset"])
-        with pytest.raises(InstrumentError, match=r"Pass \('piano',\)"):
+        with pytest.raises(InstrumentError, match=r"Pass \['piano'\]"):
             SceneScorer(["sdr"], instruments="piano")
 
     def test_repr_clone_and_pickle(self):
@@ -297,8 +323,19 @@ class TestWhoIsScored:
     def test_an_instrument_that_nobody_knows(self, data):
         X, y = data
         system = Cheat().fit(X, y)
+        scorer = SceneScorer(["sdr"], instruments=("pianoo",))
         with pytest.raises(InstrumentError, match="got 'pianoo'. Did you mean 'piano'"):
-            SceneScorer(["sdr"], instruments=("pianoo",))(system, X, y)
+            scorer(system, X, y)
+        assert system.sizes_ == []  # before the costly prediction
+        silent = SimpleNamespace(predict=system.predict)  # about whom it was asked for
+        with pytest.raises(InstrumentError, match="got 'pianoo'. Did you mean 'piano'"):
+            scorer(silent, X, y)
+        assert system.sizes_ == [6]
+
+    @pytest.mark.parametrize("nobody", [None, "NMF", Cheat])
+    def test_what_cannot_predict(self, data, nobody):
+        with pytest.raises(InputError, match="estimator: expected a fitted estimator, got"):
+            get_scorer("sdr")(nobody, *data)
 
     def test_blind_systems_by_the_best_permutation(self, data):
         X, y = data

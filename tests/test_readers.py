@@ -41,6 +41,7 @@ from msa_sk.exceptions import (
     NotesWarning,
     ParameterError,
 )
+from msa_sk.hierarchy import Hierarchy
 from msa_sk.midi import write_midi
 
 READERS = {
@@ -201,7 +202,8 @@ def test_another_folder_is_refused_with_what_was_expected(tree, kind, got, tmp_p
         root.mkdir()
     name = type(tree).__name__
     for ask in (type(tree)(root).load, type(tree)(root).validate):
-        with pytest.raises(InputError, match=rf"expected the folder of {name}: .*, got {got}\."):
+        message = rf"expected a folder as {name} reads it: .*, got {got}\."
+        with pytest.raises(InputError, match=message):
             ask()
 
 
@@ -213,8 +215,9 @@ def test_instruments_are_chosen_and_checked(tree):
     assert {scene.instruments for scene in y_one} == {(name,)}
     with pytest.raises(InstrumentError, match="expected one of .*, got 'kazoo'"):
         tree.load(instruments=[name, "kazoo"])
-    with pytest.raises(InstrumentError, match="a sequence of names"):
-        tree.load(instruments=name)
+    for wrong in (name, Hierarchy.slakh(), 3):
+        with pytest.raises(InstrumentError, match="a sequence of names"):
+            tree.load(instruments=wrong)
     with pytest.raises(InstrumentError, match="each name once"):
         tree.load(instruments=[name, name])
 
@@ -290,7 +293,7 @@ def test_babyslakh_has_no_splits_and_denies_its_stems(tmp_path):
     assert y[0].instruments == ("guitar", "drums", "strings")
     assert len(y[0].notes_of("strings")) == 2
     assert X[0].group == "Track00001"
-    with pytest.raises(InputError, match="folder of Slakh with a part 'train'.*Track00001"):
+    with pytest.raises(InputError, match="as Slakh reads it, with a part 'train'.*Track00001"):
         Slakh(tmp_path).load("train")
 
 
@@ -346,6 +349,15 @@ def test_an_instrument_of_broken_songs_alone_is_missed(tree):
         pytest.raises(InstrumentError, match=r"one of \['guitar', 'piano'\], got 'tuba'"),
     ):
         tree.load(instruments=["piano", "tuba"])
+
+
+@only(Folder)
+def test_a_file_that_two_stems_share_is_listed_once(tree):
+    place = Path(tree.root) / "third song"
+    for name in ("piano", "guitar"):
+        write_noise(place / f"{name}.wav", 1, seconds=2.0)
+    (place / "scene.mid").write_text("no MIDI")
+    assert [Path(problem.path).name for problem in tree.validate()] == ["scene.mid"]
 
 
 @only(Folder)
@@ -574,7 +586,8 @@ def test_notes_that_were_repaired_are_reported(tree):
     data = path.read_bytes()
     # Without their ends, notes last to the end of the track.
     path.write_bytes(data.replace(b"\x80\x3e\x00", b"\x80\x3f\x00"))
-    with pytest.warns(NotesWarning, match="1 of 2 songs had their notes repaired: .*piano.mid"):
+    message = r"1 of 2 songs had their notes repaired: .*piano.mid.*[^.]\.$"
+    with pytest.warns(NotesWarning, match=message):
         tree.load()
     assert tree.validate() == []
     path.write_bytes(data[:-3])

@@ -134,6 +134,12 @@ def test_select_takes_masks_and_indices():
     assert as_rows(notes.select(np.array([2, 0]))) == [(0, 1, 60, 1), (2, 3, 62, 3)]
 
 
+@pytest.mark.parametrize("keep", ["a", None, 0, 0.5, [0.5], [9], [True], [[0, 1]]])
+def test_what_picks_no_notes_is_refused(keep):
+    with pytest.raises(NotesError, match=r"select\(keep\): expected a boolean mask of 2 notes"):
+        Notes([0, 1], [1, 2], [60, 61]).select(keep)
+
+
 def test_an_excerpt_cuts_what_is_held_over_its_edges():
     notes = Notes([0.0, 1.0, 1.5, 2.5, 3.0], [1.0, 1.75, 5.0, 2.75, 4.0], [60, 61, 62, 63, 64])
     inside = notes.excerpt(1.25, 1.75)
@@ -345,6 +351,7 @@ def test_sources_are_read_by_name(files):
         ({"audio": ()}, AudioError, "Mixture(audio=)", "a tuple of Clips"),
         ({"audio": ("a.wav", "b.wav")}, AudioError, "Mixture(audio=)", "a tuple of Clips"),
         ({"sample_rate": 7999.9}, AudioError, "Mixture(sample_rate=)", "a sampling rate in whole"),
+        ({"group": [1]}, InputError, "Mixture(group=)", "a hashable name of the song"),
         ({"query": 5}, AudioError, "Mixture(query=)", "an array, a path, a Clip or"),
         ({"notes": Notes()}, InputError, "Mixture(notes=)", "a dict keyed by instrument"),
         ({"notes": {"piano": 5}}, NotesError, "Mixture(notes=)['piano']", "Notes"),
@@ -358,6 +365,17 @@ def test_what_is_no_mixture_is_refused(arguments, error, item, expected):
     assert caught.value.item == item
     assert caught.value.expected.startswith(expected)
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize("rate", [-1, 0, "a", True, np.nan])
+def test_no_mixture_is_read_at_such_a_rate(files, rate):
+    paths, audio = files
+    hints = {"piano": audio["piano"]}
+    for mixture in (Mixture(audio["piano"], RATE, sources=hints), Mixture(paths["piano"])):
+        with pytest.raises(AudioError, match="expected a sampling rate in whole Hz"):
+            mixture.read(rate)
+    with pytest.raises(AudioError, match="expected a sampling rate in whole Hz"):
+        Mixture(audio["piano"], RATE, sources=hints).read_source("piano", rate or -1)
 
 
 # ---------------------------------------------------------------------------------- Scene
@@ -413,6 +431,9 @@ def test_the_residual_is_what_the_sources_leave(channels):
 def test_the_residual_of_another_mixture_is_refused():
     with pytest.raises(AudioError, match=r"shape \(16000,\), as source .* shape \(99,\)"):
         scene_of_two().residual(Mixture(np.zeros(99), RATE))
+    for other in ("x", None, np.zeros(99)):
+        with pytest.raises(InputError, match="mixture: expected a Mixture, got"):
+            scene_of_two().residual(other)
 
 
 @pytest.mark.parametrize("in_files", [False, True])
@@ -526,6 +547,37 @@ def test_float_files_need_no_gain(tmp_path):
 def test_what_is_unknown_is_not_written(tmp_path, lacks, names):
     replace(scene_of_two(), **{lacks: None}).write(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_no_stem_of_an_earlier_scene_stays_beside_new_ones(tmp_path):
+    earlier = scene_of_two()
+    earlier.write(tmp_path)
+    (tmp_path / "mixture.wav").write_text("mine")
+    replace(scene_of_two(), instruments=("piano", "bass"), notes=None).write(tmp_path)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["bass.wav", "mixture.wav", "piano.wav", "scene.json"]
+    assert (tmp_path / "mixture.wav").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no JSON",
+        "[]",
+        '{"files": 3}',
+        '{"files": [null]}',
+        '{"files": ["../mine.txt", "folder"]}',
+    ],
+)
+def test_a_list_of_files_that_is_not_ours_removes_nothing(tmp_path, text):
+    (tmp_path / "mine.txt").write_text("mine")
+    out = tmp_path / "out"
+    (out / "folder").mkdir(parents=True)
+    (out / "scene.json").write_text(text)
+    scene_of_two().write(out)
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+    assert (out / "folder").is_dir()
+    assert json.loads((out / "scene.json").read_text())["gain"] == 1
 
 
 @pytest.mark.parametrize("name", ["../piano", "a/b", "..", "."])

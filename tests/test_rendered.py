@@ -334,6 +334,13 @@ def test_bad_songs_are_left_out_with_their_reasons_or_raise(tmp_path, soundfont,
     assert len(caught) == 1
     assert "1 of 3 songs were left out: 1 failed: bad.mid" in str(caught[0].message)
     assert "begins with b'garb'" in str(caught[0].message)
+    with pytest.raises(InputError, match="that can be rendered, got none: bad.mid .*'garb'"):
+        render_scenes([bad], soundfont, ["piano"], cache_dir=tmp_path)
+    with (
+        pytest.warns(MsaWarning, match="3 of 3 songs were left out"),
+        pytest.raises(InputError, match="none among 3, of which 1 failed: bad.mid .*'garb'"),
+    ):
+        render_scenes(files, soundfont, ["flute"], cache_dir=tmp_path)
     with pytest.raises(MidiFormatError, match="bad.mid"):
         render_scenes(files, soundfont, ["piano"], cache_dir=tmp_path, on_error="raise")
     with pytest.raises(InputError, match="a sound for program 16 .organ."):
@@ -441,7 +448,7 @@ def test_arguments_that_cannot_be_used(tmp_path, soundfont):
         render_scenes(str(files[0]), soundfont, cache_dir=tmp_path)
     with pytest.raises(InstrumentError, match="Did you mean 'guitar'"):
         render_scenes(files, soundfont, ["giutar"], cache_dir=tmp_path)
-    with pytest.raises(InstrumentError, match="each once"):
+    with pytest.raises(InstrumentError, match="each name once"):
         render_scenes(files, soundfont, ["piano", "piano"], cache_dir=tmp_path)
     for programs, problem in (
         ([0], r"programs: expected an instance of"),

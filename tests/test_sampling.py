@@ -138,14 +138,18 @@ class TestAll:
 
     @pytest.mark.parametrize("seed", [-1, None, 1.5])
     def test_silly_seeds_are_refused(self, sampler, data, seed):
-        with pytest.raises(ParameterError, match="seed: expected an int from 0"):
+        with pytest.raises(ParameterError, match="seed: expected an int in the range"):
             sampler.prepare(*data, seed)
 
     def test_a_number_that_is_not_in_the_epoch_is_refused(self, sampler, data):
         draws = sampler.prepare(*data)
-        for epoch, index in ((0, 7), (0, -1), (-1, 0)):
+        for epoch, index in ((0, 7), (0, -1), (-1, 0), ("a", 0), (0, 0.5), (None, 0)):
             with pytest.raises(InputError, match="an index from 0 to 6"):
                 draws.draw(epoch, index)
+
+    def test_nothing_to_draw_from_is_refused(self, sampler):
+        with pytest.raises(InputError, match="^X: expected at least one mixture, got none"):
+            sampler.prepare([], [])
 
     def test_scenes_without_sources_are_refused(self, sampler, data):
         X, y = data

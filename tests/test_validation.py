@@ -255,7 +255,16 @@ def test_scenes_pass_the_door_untouched():
         ([TRUTH[0], ROWS[0]], InputError, "y[1]", "a Scene, a dict of", "shape (100,)"),
         ([TRUTH[0], TRUTH[1, :, :99]], AudioError, "y[1], source 'source_0'", "100 sam", "99"),
         ([{"a": NAN}, TRUTH[1]], AudioError, "y[0], source 'a'", "finite samples", "sample 42"),
-        ([{"a": [1.0]}, TRUTH[1]], AudioError, "Scene(sources=)['a']", "an array, a p", "list"),
+        ([{"a": [1.0]}, TRUTH[1]], AudioError, "y[0], Scene(sources=)['a']", "an array,", "list"),
+        ([TRUTH[0], {3: ROWS[0]}], InputError, "y[1], Scene(instruments=)", "a sequence", "3"),
+        ([{"a": "b.wav"}, TRUTH[1]], AudioError, "y[0], source 'a' (b.wav)", "an audio", "noth"),
+        (
+            [TRUTH[0], Scene(["a"], RATE, (Clip("."),))],
+            AudioError,
+            "y[1], source 'a' (.)",
+            "an audio file",
+            "a directory",
+        ),
         (
             [TRUTH[0], Scene(["a"], 8000, ROWS[:1])],
             AudioError,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from msa_sk._arguments import check_path
 from msa_sk._general_midi import DRUM_CHANNEL
 from msa_sk.audio import fit_length
 from msa_sk.exceptions import InputError, MissingDependencyError
@@ -33,7 +34,7 @@ class SoundFont:
     """The path of a SoundFont and what it contains, as a hash."""
 
     def __init__(self, path: str | os.PathLike):
-        self.path = os.fspath(path)
+        self.path = str(check_path(path, "soundfont"))
         expected, remedy = "a SoundFont", "Pass the path of an .sf2 file."
         if not Path(path).is_file():
             raise InputError(self.path, expected, "nothing there", remedy)

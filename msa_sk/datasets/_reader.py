@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from msa_sk._arguments import check_names, check_path
 from msa_sk._general_midi import belongs_to
 from msa_sk.clips import Clip
 from msa_sk.exceptions import (
     InputError,
-    InstrumentError,
     MsaError,
     MsaWarning,
     NotesWarning,
@@ -91,6 +91,7 @@ class Reader(ABC):
     _layout: ClassVar[str]  # what the root must hold, in words
 
     def __init__(self, root: str | os.PathLike):
+        check_path(root, f"{type(self).__name__}(root=)")
         self.root = root
 
     def __repr__(self) -> str:
@@ -192,7 +193,10 @@ class Reader(ABC):
         problems : list of Problem
             Each with its `song`, `path` and `reason`; none if all is well.
         """
-        return [problem for place in self._find(split) for problem in self._check(place, decode)]
+        problems = (
+            problem for place in self._find(split) for problem in self._check(place, decode)
+        )
+        return list(dict.fromkeys(problems))  # stems may share a file
 
     # ------------------------------------------------------------------------- what is asked for
 
@@ -205,27 +209,23 @@ class Reader(ABC):
         root = Path(self.root)
         places = self._songs(split) if root.is_dir() else []
         if not places:
-            part = "" if split is None else f" with a part {split!r}"
+            part = "" if split is None else f", with a part {split!r}"
             raise InputError(
                 str(root),
-                f"the folder of {name}{part}: {self._layout}",
+                f"a folder as {name} reads it{part}: {self._layout}",
                 _content(root),
-                f"Pass that folder; {name} is from {self.source}.",
+                f"Pass that folder (source: {self.source}).",
             )
         return places
 
     def _check_instruments(self, instruments: Sequence[str] | None) -> tuple[str, ...] | None:
         if instruments is None:
             return None
-        if isinstance(instruments, str) or not instruments:
-            remedy = f"Pass [{instruments!r}]." if instruments else "None takes all."
-            raise InstrumentError("instruments", "a sequence of names", repr(instruments), remedy)
-        if len(set(instruments)) < len(instruments):
-            raise InstrumentError("instruments", "each name once", repr(instruments), "Drop one.")
-        for name in instruments:
+        names = check_names(instruments, "instruments")
+        for name in names:
             if self.instruments is not None and name not in self.instruments:
                 raise unknown_name("instruments", name, self.instruments)
-        return tuple(instruments)
+        return names
 
     # ------------------------------------------------------------------------------ song by song
 
@@ -297,7 +297,10 @@ class Reader(ABC):
         broken = [f"{one.title} ({one.error})" for one in outcomes if one.error]
         if len(broken) == len(outcomes):
             raise InputError(
-                str(self.root), "songs that can be read", "none: " + _some(broken), "Repair them."
+                str(self.root),
+                "songs that can be read",
+                "none: " + some_of(broken),
+                "Repair them.",
             )
         n_songs = len(outcomes)
         partial = [one.title for one in outcomes if one.is_partial]
@@ -308,7 +311,7 @@ class Reader(ABC):
             (repaired, NotesWarning, "had their notes repaired"),
         ):
             if titles:
-                message = f"{len(titles)} of {n_songs} songs {what}: {_some(titles)}"
+                message = f"{len(titles)} of {n_songs} songs {what}: {some_of(titles)}."
                 warnings.warn(message, category, stacklevel=3)
         found = {name for _, scene in pairs for name in scene.instruments}
         played = set().union(*(one.played for one in outcomes if not one.error))
@@ -456,10 +459,11 @@ def _noting(problems: list[Problem], song: str, path: Any) -> Iterator[None]:
         problems.append(Problem(song, str(path), str(error)))
 
 
-def _some(titles: Sequence[str]) -> str:
+def some_of(titles: Sequence[str]) -> str:
+    """Return the first of them as one text, without a full stop, and how many more there are."""
     rest = len(titles) - _MAX_NAMED
     more = f"; and {rest} more" if rest > 0 else ""
-    return "; ".join(titles[:_MAX_NAMED]) + more + "."
+    return "; ".join(title.removesuffix(".") for title in titles[:_MAX_NAMED]) + more
 
 
 def _content(root: Path) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from msa_sk._arguments import check_folder
 from msa_sk._files import atomic_path
 from msa_sk._validation import check_mixtures, check_scenes
 from msa_sk.audio import audio_info, check_rate, read_audio
@@ -55,6 +56,8 @@ def cache_resampled(
 
     Raises
     ------
+    InputError
+        If `cache_dir` is a file.
     AudioError
         If a file cannot be read; copies made before that remain.
 
@@ -73,7 +76,7 @@ def cache_resampled(
     mixtures = check_mixtures(X)
     scenes = check_scenes(y, mixtures)
     paths = sorted({os.fspath(clip.path) for clip in _clips_in(mixtures, scenes)})
-    folder = Path(cache_dir).absolute()
+    folder = check_folder(cache_dir, "cache_dir").absolute()
     copies = Parallel(n_jobs=n_jobs, return_as="generator")(
         delayed(_copy)(path, folder, rate) for path in paths
     )

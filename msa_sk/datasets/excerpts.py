@@ -180,7 +180,7 @@ class Excerpts(BaseEstimator):
         Raises
         ------
         ParameterError
-            If a parameter is out of range.
+            If a parameter is out of range, or more instruments must play than are wanted.
         InputError
             If a scene lacks the notes that are counted, or the sources that are measured or
             mixed anew.
@@ -196,6 +196,7 @@ class Excerpts(BaseEstimator):
         mixtures = check_mixtures(X)
         scenes = check_scenes(y, mixtures)
         names = self._wanted(scenes)
+        n_wanted = self._n_wanted(names)
         needed = ["notes"] * (self.min_notes > 0) + ["sources"] * (self.min_level_db is not None)
         songs = []
         for i, (mixture, scene) in enumerate(zip(mixtures, scenes, strict=True)):
@@ -204,14 +205,15 @@ class Excerpts(BaseEstimator):
                     raise InputError(f"y[{i}]", f"a scene with {field}", "None", "Leave it out.")
             group = i if mixture.group is None else mixture.group
             songs.append((replace(mixture, group=group), self._without_quiet_notes(scene)))
-        found = [cut for mixture, scene in songs for cut in self._find(mixture, scene, names)]
+        found = [cut for song in songs for cut in self._find(*song, names, n_wanted)]
         found = self._thin_out(found)
         if not found:
             rule = f"{self.min_notes} onsets"
             if self.min_level_db is not None:
                 rule += f" and more than {self.min_level_db:g} dB"
+            who = "each" if n_wanted == len(names) else f"at least {n_wanted}"
             warnings.warn(
-                f"No stretch of {self.duration:g} s has {rule} of {names}.",
+                f"No stretch of {self.duration:g} s has {rule} of {who} of {names}.",
                 MsaWarning,
                 stacklevel=2,
             )
@@ -231,6 +233,21 @@ class Excerpts(BaseEstimator):
             raise unknown_name("instruments", others[0], self.hierarchy.leaves)
         return leaves
 
+    def _n_wanted(self, names: Sequence[str]) -> int:
+        """Return how many of the wanted instruments must play."""
+        if self.solo:
+            return 1
+        if self.min_instruments is None:
+            return len(names)
+        if self.min_instruments > len(names):
+            raise ParameterError(
+                "Excerpts(min_instruments=)",
+                f"at most {len(names)}, the number of wanted instruments: {', '.join(names)}",
+                str(self.min_instruments),
+                "Lower it, or ask for more instruments.",
+            )
+        return self.min_instruments
+
     def _without_quiet_notes(self, scene: Scene) -> Scene:
         if scene.notes is None:
             return scene
@@ -239,7 +256,7 @@ class Excerpts(BaseEstimator):
         return replace(scene, notes=tuple(notes))
 
     def _find(
-        self, mixture: Mixture, scene: Scene, names: Sequence[str]
+        self, mixture: Mixture, scene: Scene, names: Sequence[str], n_wanted: int
     ) -> list[tuple[Mixture, Scene, float]]:
         """Return (mixture, scene, start in s) for every excerpt of a song."""
         hop = self.hop or self.duration
@@ -255,7 +272,6 @@ class Excerpts(BaseEstimator):
         if self.solo:
             alone = {name: _only(mixture, scene, [name]) for name in present}
             return [(*alone[name], t) for name in present for t in starts[plays[name]].tolist()]
-        n_wanted = len(names) if self.min_instruments is None else self.min_instruments
         n_playing = sum(plays.values(), start=np.zeros(len(starts), int))
         if self.hierarchy is None:
             mixture, scene = _only(mixture, scene, present)

@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from msa_sk._arguments import check_value
+from msa_sk._sklearn import whole
 from msa_sk._validation import check_mixtures, check_scenes
 from msa_sk.clips import clips_of
 from msa_sk.exceptions import InputError, ParameterError
@@ -64,6 +66,7 @@ def scenes_along(
         rule = Excerpts.from_preset("chapter2", hierarchy=tree, instruments=["clean_guitars"])
         X, y = scenes_along(tree, "clean_guitars", *rule.apply(X, y))
     """
+    check_value(hierarchy, "scenes_along(hierarchy)", Hierarchy)
     leaf = _leaf_of(hierarchy, path)
     mixtures = check_mixtures(X)
     scenes = check_scenes(y, mixtures)
@@ -98,6 +101,8 @@ def rare_leaves(hierarchy: Hierarchy, X: Any, y: Any, min_songs: int) -> tuple[s
     leaves : tuple of str
         In the order of the tree.
     """
+    check_value(hierarchy, "rare_leaves(hierarchy)", Hierarchy)
+    check_value(min_songs, "rare_leaves(min_songs)", whole(0))
     mixtures = check_mixtures(X)
     songs = defaultdict(set)
     for i, (mixture, scene) in enumerate(zip(mixtures, check_scenes(y, mixtures), strict=True)):
@@ -107,9 +112,10 @@ def rare_leaves(hierarchy: Hierarchy, X: Any, y: Any, min_songs: int) -> tuple[s
 
 
 def _leaf_of(hierarchy: Hierarchy, path: str | Sequence[str]) -> str:
+    check_value(path, "scenes_along(path)", str, "array-like")
     leaf = path if isinstance(path, str) else next(iter(path), "")
-    whole = hierarchy.path(leaf)
-    if leaf not in hierarchy.leaves or (not isinstance(path, str) and tuple(path) != whole):
+    above = hierarchy.path(leaf)
+    if leaf not in hierarchy.leaves or (not isinstance(path, str) and tuple(path) != above):
         raise ParameterError(
             "scenes_along(path)",
             "a leaf, or its path up to the top",

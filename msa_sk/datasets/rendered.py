@@ -7,7 +7,7 @@ one synthesizer for all instruments would not give stems that add up.
 import hashlib
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, product
 from pathlib import Path
@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from msa_sk._arguments import check_value
+from msa_sk._arguments import check_folder, check_names, check_path, check_value
 from msa_sk._general_midi import DRUM_CHANNEL, check_known
 from msa_sk._sklearn import whole
 from msa_sk._validation import check_random
 from msa_sk.audio import check_rate
 from msa_sk.clips import Clip
 from msa_sk.datasets._fluidsynth import GAIN, SoundFont, play
+from msa_sk.datasets._reader import some_of
 from msa_sk.datasets.cache import write_float
 from msa_sk.exceptions import (
     InputError,
@@ -199,6 +200,7 @@ def render_scenes(
     rate = check_rate(sample_rate, "render_scenes(sample_rate=)")
     if rate > _MAX_RATE:
         raise InputError("sample_rate", f"at most {_MAX_RATE} Hz", f"{rate} Hz", "Lower it.")
+    check_value(min_notes, "min_notes", whole(0))
     check_value(transpose, "transpose", whole(0, 127), remedy="Pass semitones.")
     n_required = len(names) if require == "all" else 1
     plan = _Plan(
@@ -212,7 +214,7 @@ def render_scenes(
         transpose,
         int(check_random(random_state).randint(2**31)),
         rate,
-        Path(cache_dir).absolute(),
+        check_folder(cache_dir, "cache_dir").absolute(),
         on_error,
     )
     songs = Parallel(n_jobs=n_jobs, return_as="generator")(
@@ -239,26 +241,30 @@ def render_scenes(
                 X.append(Mixture(stems, rate, group=group))
                 y.append(Scene(played, rate, stems, notes))
         seen.add(song.digest)
+    if failures and len(failures) == len(files):
+        got = f"none: {some_of(failures)}"
+        raise InputError("midi_files", "a song that can be rendered", got, "Repair them.")
     _report(len(files), failures, n_copies, n_other, repairs, f"{require} of {', '.join(names)}")
     if not X:
         raise InputError(
             "midi_files",
             f"a song in which {require} of {list(names)} play",
-            f"none among {len(files)}",
+            f"none among {len(files)}"
+            + (f", of which {len(failures)} failed: {some_of(failures)}" if failures else ""),
             "Ask for other instruments, or require='any'.",
         )
     return X, y
 
 
 def _check_files(midi_files: Any) -> list[Path]:
-    if isinstance(midi_files, str | os.PathLike):
+    if isinstance(midi_files, str | os.PathLike) or not isinstance(midi_files, Iterable):
         raise InputError(
             "midi_files",
             "a sequence of paths",
             repr(midi_files),
             "List the files: sorted(Path(folder).glob('*.mid')).",
         )
-    return [Path(path) for path in midi_files]
+    return [check_path(path, f"midi_files[{i}]") for i, path in enumerate(midi_files)]
 
 
 def _check_options(
@@ -271,23 +277,15 @@ def _check_options(
     ):
         if value not in allowed:
             raise ParameterError(name, f"one of {allowed}", repr(value), "Choose one of them.")
-    if isinstance(instruments, Hierarchy):
-        instruments = [leaf for leaf, programs in instruments.programs.items() if programs]
-        for leaf in instruments:
-            if Path(leaf).name != leaf:
-                raise InstrumentError(
-                    "hierarchy", "leaves that can name a file", repr(leaf), "Rename it."
-                )
-    else:
-        check_known(instruments)
-    if not instruments or len(set(instruments)) < len(instruments):
-        raise InstrumentError(
-            "instruments",
-            "at least one name, each once",
-            repr(instruments),
-            "Name what to render.",
-        )
-    return tuple(instruments)
+    if not isinstance(instruments, Hierarchy):
+        return check_known(instruments)
+    leaves = [leaf for leaf, programs in instruments.programs.items() if programs]
+    for leaf in leaves:
+        if Path(leaf).name != leaf:
+            raise InstrumentError(
+                "hierarchy", "leaves that can name a file", repr(leaf), "Rename it."
+            )
+    return check_names(leaves, "leaves with programs")
 
 
 def _check_programs(
@@ -326,7 +324,7 @@ def _report(
     if n_copies:
         reasons.append(f"{n_copies} are copies of another file")
     if failures:
-        reasons.append(f"{len(failures)} failed: " + "; ".join(failures))
+        reasons.append(f"{len(failures)} failed: {some_of(failures)}")
     if reasons:
         n_out = n_other + n_copies + len(failures)
         warnings.warn(

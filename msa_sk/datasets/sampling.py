@@ -16,6 +16,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 from sklearn.base import BaseEstimator, clone
 
+from msa_sk._arguments import check_value
 from msa_sk._sklearn import StrOptions, real, whole
 from msa_sk._validation import (
     check_instruments,
@@ -27,12 +28,13 @@ from msa_sk._validation import (
 from msa_sk.audio import rms
 from msa_sk.datasets.levels import scenes_along
 from msa_sk.datasets.mixing import Change, Part, mix_parts, remix
-from msa_sk.exceptions import InputError, MsaWarning, ParameterError, SilenceWarning
+from msa_sk.exceptions import InputError, MsaWarning, SilenceWarning
 from msa_sk.hierarchy import Hierarchy
 from msa_sk.records import Mixture, Scene
 
 LEVEL_DB = -25.0  # RMS of a source, relative to full scale, before its random offset
 
+_COUNTED = whole(0)
 _CHANGES, _ORDER = range(2)  # what a generator is for: streams of one seed must not meet
 _TRIES = 200  # to find a salient source
 
@@ -100,7 +102,8 @@ def mix_incoherent(
         X, y = Excerpts.from_preset("chapter3", solo=True).apply(X, y)
         X, y = mix_incoherent(X, y, n_mixes=1000, random_state=0)
     """
-    _check_numbers(n_mixes, gain_db)
+    check_value(n_mixes, "n_mixes", whole(1))
+    check_value(gain_db, "gain_db", real(0), remedy="0 keeps levels equal.")
     mixing = IncoherentMixing(n_mixes=n_mixes, gain_db=gain_db, instruments=instruments)
     seed = int(check_random(random_state).randint(2**31 - 1))
     draws = mixing.prepare(X, y, seed)
@@ -112,13 +115,6 @@ def mix_incoherent(
             f"{n_silent} sources in {n_mixes} mixtures are silent.", SilenceWarning, stacklevel=2
         )
     return X_mixed, y_mixed
-
-
-def _check_numbers(n_mixes: int, gain_db: float) -> None:
-    if not isinstance(n_mixes, int | np.integer) or n_mixes < 1:
-        raise ParameterError("n_mixes", "an int from 1", repr(n_mixes), "Ask for a mixture.")
-    if not 0 <= gain_db < np.inf:
-        raise ParameterError("gain_db", "decibels from 0", repr(gain_db), "0 keeps levels equal.")
 
 
 # ------------------------------------------------------------------------------- who is drawn
@@ -242,6 +238,11 @@ class Draws:
         ----------
         epoch, index : int
             From 0; ``index < len(draws)``.
+
+        Raises
+        ------
+        InputError
+            If one of them is not.
         """
         place, rng = self._at(epoch, index)
         return self.sampler._mix(self, self.sampler._pick(self, place, rng), rng)
@@ -268,11 +269,11 @@ class Draws:
         return float(levels[i])
 
     def _at(self, epoch: int, index: int) -> tuple[int, np.random.Generator]:
-        if epoch < 0 or not 0 <= index < len(self):
+        if not (all(map(_COUNTED.is_satisfied_by, (epoch, index))) and index < len(self)):
             raise InputError(
                 "draw(epoch, index)",
                 f"an epoch from 0 and an index from 0 to {len(self) - 1}",
-                f"{epoch}, {index}",
+                f"{epoch!r}, {index!r}",
             )
         rng = np.random.default_rng((_CHANGES, self.seed, epoch, index))
         return epoch * len(self) + index, rng
@@ -336,12 +337,11 @@ class SceneSampler(BaseEstimator, ABC):
         ParameterError
             If a parameter or the seed is out of range.
         InputError
-            If a scene has no sources, or sampling rates differ.
+            If there is no mixture, a scene has no sources, or sampling rates differ.
         """
         check_parameters(self)
-        if not isinstance(seed, int | np.integer) or seed < 0:
-            raise ParameterError("seed", "an int from 0", repr(seed), "Pass one number.")
-        mixtures = check_mixtures(X)
+        check_value(seed, "seed", whole(0))
+        mixtures = check_mixtures(X, at_least=1)
         scenes = check_scenes(y, mixtures)
         _check_mixable(scenes)
         draws = Draws(clone(self), mixtures, scenes, seed)

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from msa_sk._arguments import check_song, check_value
 from msa_sk._files import atomic_path
+from msa_sk._sklearn import real, whole
 from msa_sk._validation import check_mixtures
 from msa_sk.exceptions import InputError
 from msa_sk.metrics.scenes import ALL, is_in_db
-from msa_sk.metrics.scorers import Evaluation, SceneScorer
+from msa_sk.metrics.scorers import Evaluation, SceneScorer, check_system
 from msa_sk.metrics.statistics import (
     bootstrap_interval,
     holm,
@@ -83,13 +85,11 @@ def compare(
             repr(estimators)[:80],
             "Pass {'NMF': nmf, ...}.",
         )
-    if not 0 < confidence < 1 or n_resamples < 1:
-        raise InputError(
-            "confidence, n_resamples",
-            "a probability between 0 and 1, and at least 1",
-            f"{confidence!r}, {n_resamples!r}",
-            "Leave them at 0.95 and 10000.",
-        )
+    for name, estimator in estimators.items():
+        check_system(estimator, f"estimators[{name!r}]")
+    check_value(confidence, "confidence", real(0, 1, closed="neither"), remedy="0.95 is usual.")
+    check_value(n_resamples, "n_resamples", whole(1), remedy="10000 are usual.")
+    check_value(random_state, "random_state", whole(0), None)
     if not isinstance(metrics, SceneScorer):
         names = [metrics] if isinstance(metrics, str) else list(metrics)
         scorer = SceneScorer(names, instruments=instruments)
@@ -102,7 +102,7 @@ def compare(
             repr(instruments),
             "Pass SceneScorer(metrics, instruments=...).",
         )
-    songs = _songs(check_mixtures(X), groups)
+    songs = _songs(check_mixtures(X, at_least=1), groups)
     evaluations = {
         name: scorer.evaluate(estimator, X, y, skip_unknown=True)
         for name, estimator in estimators.items()
@@ -363,10 +363,13 @@ def _songs(mixtures: Sequence[Mixture], groups: Sequence | None) -> tuple:
     """Return the song of each scene: a scene without a group is its own."""
     if groups is None:
         groups = [mixture.group for mixture in mixtures]
+    check_value(groups, "groups", "array-like", None)
     if len(groups) != len(mixtures):
         raise InputError(
             "groups", f"{len(mixtures)} of them", str(len(groups)), "Pass one for each mixture."
         )
+    for i, group in enumerate(groups):
+        check_song(group, f"groups[{i}]")
     return tuple(f"scene {i}" if group is None else group for i, group in enumerate(groups))
 
 

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from msa_sk._arguments import check_value
+from msa_sk._sklearn import real
 from msa_sk.exceptions import InputError
 from msa_sk.metrics._counts import Pairs, Scores, pair_instruments, score_pairs, scores_from_counts
 from msa_sk.notes import Notes
@@ -66,7 +68,7 @@ def frame_scores(
     """
     if not _are_notes(estimate):
         return scores_from_counts(*_count_bins(reference, estimate))
-    rate = frame_rate or _own_frame_rate(estimate)
+    rate = _frame_rate(frame_rate, estimate)
     pairs = pair_instruments(reference, estimate)
     return score_pairs(partial(_count_frames, rate), pairs, by_instrument)
 
@@ -99,7 +101,7 @@ def roll_distance(
     RollDistance(hamming=1, normalised=0.25, false_positives=1)
     """
     if _are_notes(estimate):
-        rate = frame_rate or _own_frame_rate(estimate)
+        rate = _frame_rate(frame_rate, estimate)
         counts = _count_frames(rate, pair_instruments(reference, estimate))
     else:
         counts = _count_bins(reference, estimate)
@@ -112,8 +114,9 @@ def _are_notes(values: Any) -> bool:
     return isinstance(values, Notes | Scene | Mapping)
 
 
-def _own_frame_rate(estimate: Any) -> float:
-    return getattr(estimate, "frame_rate", None) or FRAME_RATE
+def _frame_rate(asked: float | None, estimate: Any) -> float:
+    check_value(asked, "frame_rate", real(0, closed="neither"), None, remedy="Pass Hz, or None.")
+    return asked or getattr(estimate, "frame_rate", None) or FRAME_RATE
 
 
 def _count_frames(frame_rate: float, pairs: Pairs) -> tuple[int, int, int]:

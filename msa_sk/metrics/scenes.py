@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from msa_sk.audio import fit_length
 from msa_sk.exceptions import AudioError, InputError, InstrumentError
 from msa_sk.metrics._counts import Scores, scores_from_counts
 from msa_sk.metrics._signals import assign
@@ -30,7 +29,7 @@ from msa_sk.metrics.transcription import (
     note_onset_scores,
 )
 from msa_sk.notes import Notes
-from msa_sk.records import Mixture, Scene
+from msa_sk.records import Mixture, Scene, stack_sources
 
 #: Stands for all instruments together.
 ALL = "all"
@@ -274,26 +273,7 @@ def _onset_f1(reference: Notes, estimate: Notes) -> float:
 def _stack_both(
     reference: Scene, estimate: Scene, names: Sequence[str], estimated: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return both scenes' sources in the shape of the estimate's; what is not listed is 0.
-
-    A mono reference is in every channel, and one sample is forgiven, for files that were
-    resampled apart.
-    """
-    shape = estimate.source(estimate.instruments[0]).shape
-    stacks = []
-    for scene, listed in ((reference, names), (estimate, estimated)):
-        stack = np.zeros((len(listed), *shape), np.float32)
-        for i, name in enumerate(listed):
-            if name not in scene.instruments:
-                continue
-            source = scene.source(name)
-            if abs(source.shape[-1] - shape[-1]) > 1 or source.ndim > len(shape):
-                raise AudioError(
-                    f"source {name!r} of {scene!r}",
-                    f"shape {shape}, as the estimate has",
-                    f"shape {source.shape}",
-                    "Cut, pad or downmix it.",
-                )
-            stack[i] = fit_length(source, shape[-1])
-        stacks.append(stack)
-    return stacks[0], stacks[1]
+    """Return both scenes' sources in the shape of the estimate's; see `stack_sources`."""
+    like = estimate.source(estimate.instruments[0])
+    true = stack_sources(reference, names, like, "the estimate")
+    return true, stack_sources(estimate, estimated, like, "the estimate")

@@ -7,15 +7,16 @@ left out of both, and counted.
 
 import difflib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
-from msa_sk._sklearn import get_tags
+from msa_sk._arguments import check_names, check_value
+from msa_sk._sklearn import get_tags, real
 from msa_sk._validation import check_mixtures, check_scenes, check_weights
-from msa_sk.exceptions import InputError, InstrumentError, MsaWarning
+from msa_sk.exceptions import InputError, MsaWarning
 from msa_sk.metrics.scenes import (
     METRICS,
     NoteOptions,
@@ -25,6 +26,14 @@ from msa_sk.metrics.scenes import (
 )
 from msa_sk.metrics.statistics import known_mean
 from msa_sk.records import Mixture, Scene, unknown_name
+
+_ALLOWED: dict[str, list] = {
+    "slice_seconds": [real(0, np.inf, closed="right")],
+    "onset_tolerance": [real(0)],
+    "offset_ratio": [real(0)],
+    "offset_min_tolerance": [real(0)],
+    "frame_rate": [real(0, closed="neither"), None],
+}
 
 
 def get_scorer(metric: str) -> "SceneScorer":
@@ -148,6 +157,9 @@ class SceneScorer:
     frame_rate: float | None = None
 
     def __post_init__(self):
+        check_value(self.metrics, "SceneScorer(metrics=)", str, "array-like")
+        if not len(self._names):
+            raise InputError("metrics", "at least one name", "none", "Name a metric.")
         for name in self._names:
             if name not in METRICS:
                 close = difflib.get_close_matches(str(name), METRICS, n=1)
@@ -157,13 +169,11 @@ class SceneScorer:
                     repr(name),
                     f"Did you mean {close[0]!r}?" if close else "Check the spelling.",
                 )
-        if isinstance(self.instruments, str):
-            raise InstrumentError(
-                "instruments",
-                "a sequence of names",
-                repr(self.instruments),
-                f"Pass ({self.instruments!r},).",
-            )
+        if self.instruments is not None:
+            check_names(self.instruments, "instruments")
+        check_names(self.onset_only, "onset_only", at_least=0)
+        for name, allowed in _ALLOWED.items():
+            check_value(getattr(self, name), f"SceneScorer({name}=)", *allowed)
 
     def __repr__(self) -> str:
         changed = [
@@ -230,15 +240,20 @@ class SceneScorer:
         ------
         InputError
             If a prediction cannot be scored; the message begins with the item, ``X[3]``.
+        InstrumentError
+            If nobody knows one of `instruments`: neither the truth nor the estimator.
         """
+        check_system(estimator, "estimator")
         system = final_estimator(estimator)
         mixtures = check_mixtures(X, getattr(system, "sample_rate_", None))
         truths = check_scenes(y, mixtures)
         blind = _is_blind(system)
         asked = None if blind else getattr(system, "instruments_", None)
         options = NoteOptions(*(getattr(self, name) for name in NoteOptions._fields))
+        known = {name for truth in truths for name in truth.instruments}.union(asked or ())
+        if blind or asked is not None:  # else only predictions can tell
+            self._check_known(known)
         scores: list[SceneScores] = []
-        predicted: set[str] = set()
         for i, scene in enumerate(_predict(estimator, X, mixtures, self.slice_seconds)):
             try:
                 pair = pair_scenes(
@@ -252,14 +267,22 @@ class SceneScorer:
                 )
                 scores.append(score_scene(pair, self._names, skip_unknown))
             except InputError as error:
-                item = f"X[{i}], {error.item}"
-                raise type(error)(item, error.expected, error.got, error.remedy) from error
-            predicted.update(scene.instruments)
-        known = sorted({*predicted, *(name for truth in truths for name in truth.instruments)})
-        for name in self.instruments or ():
-            if name not in known and name not in (asked or ()):
-                raise unknown_name("instruments", name, known)
+                raise error.within(f"X[{i}]") from error
+            known.update(scene.instruments)
+        self._check_known(known)
         return Evaluation(tuple(scores))
+
+    def _check_known(self, known: Collection[str]) -> None:
+        for name in self.instruments or ():
+            if name not in known:
+                raise unknown_name("instruments", name, sorted(known))
+
+
+def check_system(estimator: Any, item: str) -> None:
+    """Refuse what cannot predict."""
+    if isinstance(estimator, type) or not hasattr(estimator, "predict"):
+        got, remedy = repr(estimator)[:80], "Pass what fit returns."
+        raise InputError(item, "a fitted estimator", got, remedy)
 
 
 def final_estimator(estimator: Any) -> Any:

@@ -147,6 +147,21 @@ def si_sdr_improvement(
     """SI-SDRi (eq. 1.5): SI-SDR of the estimate minus SI-SDR of the mixture, in dB.
 
     Parameters, returns and errors as in `sdr_improvement`.
+
+    Notes
+    -----
+    Of a solo the mixture is the source itself: its SI-SDR would be infinite and is the limit of
+    100 dB, which no estimate can improve. So even a good estimate of 20 dB has -80 dB, and a
+    few solos decide the mean: leave them out (``Excerpts(min_instruments=2)``), or measure
+    them by `si_sdr`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from msa_sk.metrics import si_sdr_improvement
+    >>> solo, noise = np.array([3.0, 4.0]), np.array([-0.4, 0.3])  # orthogonal, a tenth
+    >>> float(si_sdr_improvement(solo, solo + noise, mixture=solo).round(6))
+    -80.0
     """
     value = _measure(_si_sdr, reference, estimate, permutation, multichannel)
     return value - _measure_mixture(_si_sdr, reference, mixture, multichannel)

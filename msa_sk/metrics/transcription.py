@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from msa_sk.exceptions import InputError, InstrumentError
+from msa_sk._arguments import check_names, check_value
+from msa_sk._sklearn import real
 from msa_sk.metrics._counts import Pairs, Scores, pair_instruments, score_pairs
 from msa_sk.notes import Notes
 
@@ -208,10 +209,7 @@ def _is_unique(indices: np.ndarray) -> bool:
 
 
 def _check_rule(rule: _Rule) -> None:
-    for name in ("onset_tolerance", "offset_ratio", "offset_min_tolerance"):
-        value = getattr(rule, name)
-        if value is not None and not 0 <= value < np.inf:
-            raise InputError(name, "a finite number from 0", repr(value), "Pass seconds.")
-    if isinstance(rule.onset_only, str):
-        expected, remedy = "a sequence of names", f"Pass ({rule.onset_only!r},)."
-        raise InstrumentError("onset_only", expected, repr(rule.onset_only), remedy)
+    check_value(rule.onset_tolerance, "onset_tolerance", real(0))
+    check_value(rule.offset_ratio, "offset_ratio", real(0), None)
+    check_value(rule.offset_min_tolerance, "offset_min_tolerance", real(0))
+    check_names(rule.onset_only, "onset_only", at_least=0)
