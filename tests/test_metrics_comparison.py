@@ -162,6 +162,8 @@ class TestCompare:
         for nobody in (None, Cheat):
             with pytest.raises(InputError, match=r"estimators\['it'\]: expected a fitted"):
                 compare(systems | {"it": nobody}, *data)
+        with pytest.raises(ParameterError, match=r"SceneScorer\(metrics=\): expected .*, got 3"):
+            compare(systems, *data, metrics=3)
         with pytest.raises(InputError, match="Did you mean 'si_sdri'"):
             compare(systems, *data, metrics="si_sdr_i")
         with pytest.raises(InstrumentError, match="Did you mean 'piano'"):

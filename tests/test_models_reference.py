@@ -65,6 +65,18 @@ def test_sources_besides_the_wanted_ones_stay_in_the_mixture(scenes):
     assert si_sdr(y[0].source("drums"), scene.residual(X[0])) > 5
 
 
+def test_files_of_another_prediction_do_not_stay_beside_new_ones(scenes, tmp_path):
+    X, y = scenes
+    baseline = MixtureBaseline().fit(X, y)
+    (folder,) = baseline.predict_to_files(X[:1], tmp_path)
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="pass overwrite=True"):
+        baseline.predict_to_files(X[:1], tmp_path, instruments=["piano"])
+    baseline.predict_to_files(X[:1], tmp_path, overwrite=True, instruments=["piano"])
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["notes.txt", "piano.wav", "scene.json"]
+
+
 def test_attach_truth_fills_in_what_is_known_and_leaves_the_input_alone(scenes):
     X, y = scenes
     informed = attach_truth(X, y)

@@ -2,15 +2,15 @@
 
 import secrets
 from collections.abc import Sequence
-from numbers import Integral, Real
-from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
+from msa_sk._arguments import check_names, check_value
+from msa_sk._sklearn import real, whole
 from msa_sk.datasets._composer import compose
 from msa_sk.datasets._synthesizer import INSTRUMENTS, synthesize
-from msa_sk.exceptions import InstrumentError, ParameterError
+from msa_sk.exceptions import ParameterError
 from msa_sk.records import Mixture, Scene, unknown_name
 
 #: What `make_scenes` can play.
@@ -81,12 +81,15 @@ def make_scenes(
     >>> scenes[0].instruments, scenes[0].sources.shape
     (('piano', 'bass'), (2, 80000))
     """
-    instruments = _check_instruments(instruments)
-    n_scenes = _check_number("n_scenes", n_scenes, Integral, 1)
-    duration = _check_number("duration", duration, Real, 0.1)
-    sample_rate = _check_number("sample_rate", sample_rate, Integral, 8000, 48000)
-    scenes_per_song = _check_number("scenes_per_song", scenes_per_song, Integral, 1)
-    level_db = _check_number("level_db", level_db, Real, 0)
+    instruments = check_names(instruments, "make_scenes(instruments=)")
+    for name in instruments:
+        if name not in SYNTHETIC_INSTRUMENTS:
+            raise unknown_name("make_scenes(instruments=)", name, SYNTHETIC_INSTRUMENTS)
+    check_value(n_scenes, "make_scenes(n_scenes=)", whole(1))
+    check_value(duration, "make_scenes(duration=)", real(0.1))
+    check_value(sample_rate, "make_scenes(sample_rate=)", whole(8000, 48000))
+    check_value(scenes_per_song, "make_scenes(scenes_per_song=)", whole(1))
+    check_value(level_db, "make_scenes(level_db=)", real(0))
     entropy = _draw_entropy(random_state)
 
     mixtures: list[Mixture] = []
@@ -137,33 +140,6 @@ def _make_song(
         )
         for i in range(n_excerpts)
     ]
-
-
-def _check_instruments(instruments: Sequence[str]) -> tuple[str, ...]:
-    item = "make_scenes(instruments=)"
-    if isinstance(instruments, str) or not isinstance(instruments, Sequence):
-        raise InstrumentError(
-            item, "a sequence of names", repr(instruments), "Pass ['piano', 'guitar']."
-        )
-    for name in instruments:
-        if name not in SYNTHETIC_INSTRUMENTS:
-            raise unknown_name(item, name, SYNTHETIC_INSTRUMENTS)
-    if len(instruments) == 0 or len(set(instruments)) < len(instruments):
-        raise InstrumentError(
-            item, "at least one name, each once", repr(instruments), "Name who plays."
-        )
-    return tuple(instruments)
-
-
-def _check_number(name: str, value: Any, kind: type, low: float, high: float = np.inf) -> Any:
-    is_number = isinstance(value, kind) and not isinstance(value, bool)
-    if is_number and low <= value <= high and value < np.inf:
-        return int(value) if kind is Integral else float(value)
-    what = "a whole number" if kind is Integral else "a finite number"
-    limits = f"from {low}" + ("" if high == np.inf else f" to {high}")
-    raise ParameterError(
-        f"make_scenes({name}=)", f"{what} {limits}", repr(value), f"Change {name}."
-    )
 
 
 def _draw_entropy(random_state: int | np.random.RandomState | None) -> int:

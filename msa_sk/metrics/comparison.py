@@ -91,7 +91,7 @@ def compare(
     check_value(n_resamples, "n_resamples", whole(1), remedy="10000 are usual.")
     check_value(random_state, "random_state", whole(0), None)
     if not isinstance(metrics, SceneScorer):
-        names = [metrics] if isinstance(metrics, str) else list(metrics)
+        names = [metrics] if isinstance(metrics, str) else metrics
         scorer = SceneScorer(names, instruments=instruments)
     elif instruments is None:
         scorer = metrics
