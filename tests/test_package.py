@@ -102,7 +102,7 @@ def test_the_version_is_said_once():
 # Who may import whom: from the same line or from one above. `nn` stands apart.
 LAYERS = [
     {"_version", "_containers", "_progress", "exceptions", "_sklearn"},
-    {"_arguments", "_files", "audio"},
+    {"_arguments", "_files", "_jobs", "audio"},
     {"notes", "clips"},
     {"records", "hierarchy"},
     {"_validation"},

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from msa_sk._arguments import check_names, check_path
 from msa_sk._general_midi import belongs_to
+from msa_sk._jobs import share_out
 from msa_sk.clips import Clip
 from msa_sk.exceptions import (
     InputError,
@@ -155,7 +156,7 @@ class Reader(ABC):
         InstrumentError
             If an instrument plays in no song.
         ParameterError
-            If there is no such split.
+            If there is no such split, or a parameter is out of range.
 
         Warns
         -----
@@ -165,17 +166,18 @@ class Reader(ABC):
         NotesWarning
             With the songs whose notes had to be repaired.
         """
-        from joblib import Parallel, delayed
-        from tqdm import tqdm
-
         if on_error not in ("warn", "raise"):
             raise ParameterError("on_error", "'warn' or 'raise'", repr(on_error), "Choose one.")
         wanted = self._check_instruments(instruments)
         places = self._find(split)
-        tasks = (delayed(self._try)(place, wanted, remix, on_error) for place in places)
-        outcomes = Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
-        progress = tqdm(outcomes, "reading", len(places), unit="song", disable=not verbose or None)
-        return self._gather(list(progress), wanted)
+        outcomes = share_out(
+            *(self._try, places, wanted, remix, on_error),
+            label="reading",
+            unit="song",
+            n_jobs=n_jobs,
+            verbose=verbose,
+        )
+        return self._gather(list(outcomes), wanted)
 
     def validate(self, split: str | None = None, *, decode: bool = False) -> list[Problem]:
         """List the missing and damaged files.

@@ -11,6 +11,7 @@ import numpy as np
 
 from msa_sk._arguments import check_folder
 from msa_sk._files import atomic_path
+from msa_sk._jobs import share_out
 from msa_sk._validation import check_mixtures, check_scenes
 from msa_sk.audio import audio_info, check_rate, read_audio
 from msa_sk.clips import Audio, Clip, clips_of, read_any
@@ -69,21 +70,19 @@ def cache_resampled(
         X, y = cache_resampled(X, y, "slakh_16k", n_jobs=-1)
         X, y = Excerpts.from_preset("chapter3").apply(X, y)
     """
-    from joblib import Parallel, delayed
-    from tqdm import tqdm
-
     rate = check_rate(sample_rate, "cache_resampled(sample_rate=)")
     mixtures = check_mixtures(X)
     scenes = check_scenes(y, mixtures)
     paths = sorted({os.fspath(clip.path) for clip in _clips_in(mixtures, scenes)})
     folder = check_folder(cache_dir, "cache_dir").absolute()
-    copies = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_copy)(path, folder, rate) for path in paths
+    copies = share_out(
+        *(_copy, paths, folder, rate),
+        label="resampling",
+        unit="file",
+        n_jobs=n_jobs,
+        verbose=verbose,
     )
-    progress = tqdm(
-        copies, "resampling", len(paths), unit="file", disable=None if verbose else True
-    )
-    moved = dict(zip(paths, progress, strict=True))
+    moved = dict(zip(paths, copies, strict=True))
     clips: dict[Clip, Clip] = {}  # a mixture and its scene go on sharing clips
 
     def move(audio: Audio, item: str, own_rate: int | None) -> Audio:

@@ -17,6 +17,7 @@ import numpy as np
 
 from msa_sk._arguments import check_folder, check_names, check_path, check_value
 from msa_sk._general_midi import DRUM_CHANNEL, check_known
+from msa_sk._jobs import share_out
 from msa_sk._sklearn import whole
 from msa_sk._validation import check_random
 from msa_sk.audio import check_rate
@@ -192,9 +193,6 @@ def render_scenes(
 
     See `msa_sk.datasets.mix_incoherent` for mixtures of different songs.
     """
-    from joblib import Parallel, delayed
-    from tqdm import tqdm
-
     files = _check_files(midi_files)
     names = _check_options(instruments, require, doubles, on_error)
     rate = check_rate(sample_rate, "render_scenes(sample_rate=)")
@@ -217,14 +215,17 @@ def render_scenes(
         check_folder(cache_dir, "cache_dir").absolute(),
         on_error,
     )
-    songs = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_render_song)(path, plan) for path in files
+    songs = share_out(
+        *(_render_song, files, plan),
+        label="rendering",
+        unit="song",
+        n_jobs=n_jobs,
+        verbose=verbose,
     )
-    progress = tqdm(songs, "rendering", len(files), unit="song", disable=None if verbose else True)
     groups = _group_names(files)
     X, y, seen = [], [], set()
     failures, repairs, n_copies, n_other = [], [], 0, 0
-    for path, group, song in zip(files, groups, progress, strict=True):
+    for path, group, song in zip(files, groups, songs, strict=True):
         if isinstance(song, Exception):
             failures.append(f"{path.name} ({song})")
             continue
