@@ -4,8 +4,9 @@ Every message says the item, what was expected, what came, and the remedy.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from sklearn.utils import check_random_state
 from msa_sk._arguments import check_names, check_value
 from msa_sk.audio import as_audio
 from msa_sk.clips import Clip, clips_of
-from msa_sk.exceptions import AudioError, InputError
+from msa_sk.exceptions import AudioError, InputError, ParameterError
 from msa_sk.records import Mixture, Scene, unknown_name
 
 
@@ -92,17 +93,19 @@ def check_scenes(y: Any, mixtures: Sequence[Mixture], name: str = "y") -> list[S
     ]
 
 
-def check_instruments(
-    instruments: Sequence[str] | None, scenes: Sequence[Scene]
-) -> tuple[str, ...]:
-    """Return the instruments to look for: those asked for, or the sorted union of all.
+def names_in(scenes: Iterable[Scene]) -> tuple[str, ...]:
+    """Return the sorted union of the scenes' instruments."""
+    return tuple(sorted({name for scene in scenes for name in scene.instruments}))
+
+
+def check_instruments(instruments: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
+    """Return the instruments to look for: those asked for, or all that are known.
 
     Raises
     ------
     InstrumentError
-        If a name that was asked for is in no scene, doubled, or there is none at all.
+        If a name that was asked for is not known, doubled, or there is none at all.
     """
-    known = sorted({name for scene in scenes for name in scene.instruments})
     if instruments is None:
         instruments = known
     names = check_names(instruments, "instruments")
@@ -145,8 +148,36 @@ def check_parameters(estimator: Any) -> None:
     parameters = estimator.get_params(deep=False)
     caller = type(estimator).__name__
     for name, constraints in estimator._parameter_constraints.items():
+        value = parameters[name]
+        if isinstance(value, type):
+            raise ParameterError(
+                f"{caller}({name}=)",
+                "an instance",
+                f"the class {value.__name__}",
+                f"Make one: {value.__name__}(...).",
+            )
         item, remedy = f"{caller}({name}=)", "Change it with set_params."
-        check_value(parameters[name], item, *constraints, remedy=remedy)
+        check_value(value, item, *constraints, remedy=remedy)
+
+
+def from_preset(
+    cls: Callable[..., Any], presets: Mapping[str, dict[str, Any]], name: Any, changes: dict
+) -> Any:
+    """Return what a class makes of a preset's parameters, with changes.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such preset, or no such parameter; names the closest one.
+    """
+    item = f"{cls.__name__}.from_preset"
+    if not isinstance(name, str) or name not in presets:
+        raise unknown_name(f"{item}(name)", name, list(presets), ParameterError)
+    parameters = list(signature(cls).parameters)
+    for change in changes:
+        if change not in parameters:
+            raise unknown_name(f"{item}(**changes)", change, parameters, ParameterError)
+    return cls(**(presets[name] | changes))
 
 
 def _as_list(collection: Any, name: str) -> list:

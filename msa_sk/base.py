@@ -3,7 +3,7 @@
 import os
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,17 @@ from sklearn.base import BaseEstimator, clone
 from msa_sk import persistence
 from msa_sk._arguments import check_folder, check_names
 from msa_sk._sklearn import Tags
-from msa_sk._validation import check_instruments, check_mixtures, check_parameters, check_scenes
+from msa_sk._validation import (
+    check_instruments,
+    check_mixtures,
+    check_parameters,
+    check_scenes,
+    names_in,
+)
 from msa_sk.exceptions import (
     InputError,
     NotFittedError,
+    ParameterError,
     SilenceWarning,
 )
 from msa_sk.metrics import get_scorer
@@ -61,6 +68,9 @@ class SceneEstimator(BaseEstimator):
 
     _parameter_constraints: dict = {}
 
+    # What is fitted is of no use with other values of these; a subclass may add to them.
+    _settled_by_fit: tuple[str, ...] = ("instruments", "sample_rate", "transformer")
+
     def fit(self, X: Any, y: Any = None) -> "SceneEstimator":
         """Learn from mixtures and what is in them.
 
@@ -102,8 +112,21 @@ class SceneEstimator(BaseEstimator):
             self.instruments_ = tuple(f"source_{i}" for i in range(self.n_sources))
         else:
             scenes = check_scenes(y, [_mixture_of(item) for item in items])
-            self.instruments_ = check_instruments(getattr(self, "instruments", None), scenes)
+            known = self._instruments_in(scenes)
+            self.instruments_ = check_instruments(getattr(self, "instruments", None), known)
+        self._settled = self._settling()
         return items, scenes
+
+    def _instruments_in(self, scenes: list[Scene]) -> tuple[str, ...]:
+        """Return the names that can be learnt."""
+        return names_in(scenes)
+
+    def _settling(self) -> dict[str, str]:
+        """Return the parameters that a fit settles, as they are shown."""
+        parameters = self.get_params(deep=False)
+        return {
+            name: repr(parameters[name]) for name in self._settled_by_fit if name in parameters
+        }
 
     def predict(self, X: Any) -> list[Scene]:
         """Return what is in each mixture.
@@ -111,7 +134,7 @@ class SceneEstimator(BaseEstimator):
         Parameters
         ----------
         X : list or ndarray of length n_mixes
-            As in `fit`; any length, rate and number of channels.
+            As in `fit`; any length, rate and number of channels. No mixtures give no scenes.
 
         Returns
         -------
@@ -123,6 +146,8 @@ class SceneEstimator(BaseEstimator):
         ------
         NotFittedError
             If `fit` has not been called.
+        ParameterError
+            If a parameter that `fit` settles has changed since.
         """
         return list(self.iter_predict(X))
 
@@ -156,10 +181,19 @@ class SceneEstimator(BaseEstimator):
 
         Raises
         ------
+        InputError
+            If several mixtures are passed.
         InstrumentError
             If the system does not know an instrument.
         """
         self._check_fitted()
+        if isinstance(mixture, list):
+            raise InputError(
+                "stream(mixture)",
+                "one mixture",
+                f"a list of {len(mixture)}",
+                "Pass its element; iter_predict takes several.",
+            )
         wanted = self._check_wanted(instruments)
         (item,) = self._accept([mixture])
         return self._stream(item, wanted)
@@ -339,15 +373,29 @@ class SceneEstimator(BaseEstimator):
         if not self.__sklearn_is_fitted__():
             name = type(self).__name__
             raise NotFittedError(f"This {name} is not fitted yet: call fit(X, y) first.")
+        self._check_settled()
+
+    def _check_settled(self, but: Collection[str] = ()) -> None:
+        """Refuse parameters that the fit settled and that have changed since, but for some."""
+        for name, value in self._settling().items():
+            if name not in but and value != self._settled[name]:
+                raise ParameterError(
+                    f"{type(self).__name__}({name}=)",
+                    f"{self._settled[name]}, as it was fitted with",
+                    value,
+                    "Set it back, or fit a clone.",
+                )
 
     # What `save` keeps besides the parameters: values for JSON, and arrays.
 
     def _get_state(self) -> tuple[dict, dict[str, np.ndarray]]:
+        self._check_fitted()
         return {"instruments_": list(self.instruments_), "sample_rate_": self.sample_rate_}, {}
 
     def _set_state(self, values: dict, arrays: dict[str, np.ndarray]) -> None:
         self.instruments_ = tuple(values["instruments_"])
         self.sample_rate_ = values["sample_rate_"]
+        self._settled = self._settling()
         self._is_fitted = True
 
 

@@ -210,6 +210,21 @@ class Hierarchy:
         self.path(node)
         return tuple(path[0] for path in self.paths if node in path)
 
+    def leaves_among(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return those of some instruments that are leaves.
+
+        Raises
+        ------
+        InstrumentError
+            If none of them is; names the leaf that is closest to the first.
+        """
+        found = tuple(name for name in names if name in self.leaves)
+        if not found:
+            closest = unknown_name("y", next(iter(names), ""), self.leaves)
+            expected = f"instruments that are leaves of the hierarchy, {closest.expected}"
+            raise InstrumentError("y", expected, ", ".join(names) or "none", closest.remedy)
+        return found
+
     def relatives(self, leaf: str) -> tuple[str, ...]:
         """Return a leaf's siblings and cousins: the others under its top node.
 

@@ -414,10 +414,12 @@ def stack_sources(
     return sources
 
 
-def unknown_name(item: str, name: str, known: Sequence[str]) -> InstrumentError:
+def unknown_name(
+    item: str, name: object, known: Sequence[str], error: type[InputError] = InstrumentError
+) -> InputError:
     """Build the error for a name that is not there, with the closest one that is."""
     import difflib
 
     close = difflib.get_close_matches(str(name), known, n=1)
     remedy = f"Did you mean {close[0]!r}?" if close else "Check the spelling."
-    return InstrumentError(item, f"one of {list(known)}", repr(name), remedy)
+    return error(item, f"one of {list(known)}", repr(name), remedy)

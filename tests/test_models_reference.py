@@ -23,6 +23,23 @@ def test_the_floor_is_the_mixture_itself(scenes):
     assert baseline.score(X, y) == pytest.approx(0, abs=1e-9)
 
 
+def test_what_is_not_one_mixture_is_no_stream(scenes):
+    baseline = MixtureBaseline().fit(*scenes)
+    for several in (scenes[0], scenes[0][:1], ["song.wav"], []):
+        message = rf"stream\(mixture\): expected one mixture, got a list of {len(several)}"
+        with pytest.raises(InputError, match=message):
+            baseline.stream(several)
+
+
+def test_no_mixtures_have_no_scenes(scenes, tmp_path):
+    baseline = MixtureBaseline().fit(*scenes)
+    assert baseline.predict([]) == baseline.transform([]) == []
+    assert baseline.predict(np.zeros((0, 9))) == list(baseline.iter_predict(())) == []
+    assert baseline.predict_to_files([], tmp_path) == []
+    with pytest.raises(InputError, match="X: expected at least one mixture"):
+        MixtureBaseline().fit([], [])
+
+
 def test_the_ceiling_is_far_above_and_adds_up(scenes):
     X, y = scenes
     informed = attach_truth(X, y)

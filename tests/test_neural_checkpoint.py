@@ -14,6 +14,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import Callback
 
 import msa_sk
 from msa_sk import STFT, Cerberus, Mixture
@@ -220,6 +221,24 @@ def test_ctrl_c_saves_and_is_raised(data, tmp_path, monkeypatch):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.parametrize("when", ["on_batch_end", "on_epoch_end"])
+def test_a_callback_that_interrupts_leaves_the_rest_to_the_next_fit(data, tmp_path, when):
+    class Interrupter(Callback):
+        """Ends training once, at its second epoch."""
+
+        def raise_once(self, net, **kwargs):
+            if len(net.history) == 2:
+                raise KeyboardInterrupt
+
+    setattr(Interrupter, when, Interrupter.raise_once)
+    expected = outcome(Cerberus(**TINY).fit(*data))
+    parameters = {**TINY, "checkpoint": tmp_path / "training.msa"}
+    cut_short = Cerberus(**parameters, callbacks=[Interrupter()]).fit(*data)
+    assert cut_short.n_iter_ == 2
+    assert cut_short.predict(data[0][:1])[0].sources is not None
+    assert outcome(Cerberus(**parameters).fit(*data)) == expected
+
+
 def test_ctrl_c_twice_does_not_wait(data, monkeypatch):
     def twice(net):
         for _ in range(2):
@@ -316,13 +335,17 @@ def test_other_data_are_refused_by_name(data, tmp_path):
     estimator = Cerberus(**{**TINY, "max_epochs": 1, "checkpoint": tmp_path / "training.msa"})
     estimator.fit(X, y)
     louder = [*X[:-1], replace(X[-1], audio=X[-1].audio * np.float32(1.001))]
-    with pytest.raises(InputError, match="^X: expected .* as in the checkpoint"):
+    message = r"^X: expected 6 mixtures, as in the checkpoint .*, got 6 mixtures of other content"
+    with pytest.raises(InputError, match=message):
         clone(estimator).fit(louder, y)
-    with pytest.raises(InputError, match="^X: "):
+    with pytest.raises(InputError, match="^X: expected 6 mixtures, as in .*, got 5 mixtures. Re"):
         clone(estimator).fit(X[:5], y[:5])
     shorter = [*y[:-1], replace(y[-1], notes=tuple(n.select(slice(1, None)) for n in y[-1].notes))]
-    with pytest.raises(InputError, match="^y: expected .* as in the checkpoint"):
+    message = "^y: expected 6 scenes, as in the checkpoint .*, got 6 scenes of other content"
+    with pytest.raises(InputError, match=message):
         clone(estimator).fit(X, shorter)
+    with pytest.raises(InputError, match="^X_val, y_val: expected none, .*, got 2 mixtures. Re"):
+        clone(estimator).fit(X, y, X_val=X[:2], y_val=y[:2])
 
 
 def test_another_version_warns(data, tmp_path, monkeypatch):

@@ -4,9 +4,17 @@ import numpy as np
 import pytest
 from sklearn.model_selection import GridSearchCV
 
-from msa_sk import STFT, Cerberus, IncoherentMixing, load
+from msa_sk import (
+    STFT,
+    Cerberus,
+    CoherentMixing,
+    Hierarchy,
+    IncoherentMixing,
+    QueryMixing,
+    load,
+)
 from msa_sk.datasets import Excerpts, make_scenes
-from msa_sk.exceptions import ParameterError
+from msa_sk.exceptions import InstrumentError, ParameterError
 from msa_sk.neural.data import SampledDataset
 
 RATE = 8000
@@ -114,6 +122,47 @@ def test_a_sampler_is_searched_and_saved(solos, tmp_path):
     np.testing.assert_array_equal(again.predict(X_val)[0].sources, best.predict(X_val)[0].sources)
 
 
-def test_what_is_no_sampler_is_refused(solos):
-    with pytest.raises(ParameterError, match="sampler"):
-        Cerberus(sampler="incoherent", **TINY).fit(*solos)
+@pytest.mark.parametrize(
+    ("sampler", "message"),
+    [
+        ("incoherent", "expected None or an object implementing 'prepare' and 'instruments_of'"),
+        (CoherentMixing, "expected an instance, got the class CoherentMixing. Make one: Coh"),
+        (QueryMixing({"piano": 0}), "expected an instance of .*Hierarchy', got {'piano': 0}"),
+    ],
+)
+def test_what_is_no_sampler_is_refused(solos, sampler, message):
+    with pytest.raises(ParameterError, match=rf"(sampler|hierarchy)=\): {message}"):
+        Cerberus(sampler=sampler, **TINY).fit(*solos)
+
+
+TREE = Hierarchy.from_dict({"strings": {"piano": 0, "guitar": 24}})
+
+
+@pytest.mark.parametrize(
+    ("sampler", "instruments"),
+    [
+        (IncoherentMixing(4), ("guitar", "piano")),
+        (IncoherentMixing(4, instruments=["piano"]), ("piano",)),
+        (QueryMixing(TREE, 4), ("level_1", "level_2")),
+    ],
+)
+def test_instruments_are_those_that_are_drawn(sampler, instruments):
+    songs = make_scenes(4, duration=1.0, sample_rate=RATE, random_state=0)
+    estimator = Cerberus(sampler=sampler, **TINY).fit(*songs)
+    assert estimator.instruments_ == instruments
+    assert estimator.partial_fit(*songs).predict(songs[0][:1])[0].instruments == instruments
+    with pytest.raises(InstrumentError, match="got 'drums'"):
+        Cerberus(sampler=sampler, instruments=["drums"], **TINY).fit(*songs)
+
+
+def test_what_is_held_out_must_have_the_names_that_are_drawn():
+    songs = make_scenes(4, duration=1.0, sample_rate=RATE, random_state=0)
+    estimator = Cerberus(sampler=QueryMixing(TREE, 4), **{**TINY, "validation_fraction": 0.3})
+    message = "validation_fraction=.: expected 0, as `sampler` makes level_1, level_2 of y, got 0"
+    with pytest.raises(ParameterError, match=message):
+        estimator.fit(*songs)
+    with pytest.raises(InstrumentError, match="y_val: expected scenes with any of level_1, level"):
+        estimator.fit(*songs, X_val=songs[0][:1], y_val=songs[1][:1])
+    X_val, y_val = QueryMixing(TREE, 2).apply(*songs)
+    history = estimator.fit(*songs, X_val=X_val, y_val=y_val).history_
+    assert all(np.isfinite(row["valid_loss"]) for row in history)

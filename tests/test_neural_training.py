@@ -1,10 +1,12 @@
 """How networks are trained: rates, clipping, validation, callbacks, and what they begin from."""
 
+import copy
 import os
 import pickle
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,16 +15,18 @@ import pytest
 import soundfile
 import torch
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 from skorch.callbacks import Callback, EarlyStopping
 
 import msa_sk
-from msa_sk import STFT, Cerberus, Mixture, Scene
-from msa_sk.datasets import make_scenes
+from msa_sk import STFT, Cerberus, Mixture, Notes, Scene
+from msa_sk.datasets import Excerpts, make_scenes
 from msa_sk.exceptions import (
     AudioError,
     InputError,
     InstrumentError,
     ParameterError,
+    SilenceWarning,
     TrainingError,
 )
 from msa_sk.neural.callbacks import Progress
@@ -162,6 +166,26 @@ def test_validation_data_are_checked_like_others(data):
     unknown = [Scene(y[0].instruments, RATE)]
     with pytest.raises(InputError, match="y_val: expected a scene whose"):
         estimator.fit(X, y, X_val=X[:1], y_val=unknown)
+    for names, got in ((("bass", "drums"), "bass, drums"), ((), "none")):
+        strangers = [Scene(names, RATE, y[0].sources[: len(names)])]
+        message = f"y_val: expected scenes with any of guitar, piano, got {got}"
+        with pytest.raises(InstrumentError, match=message):
+            estimator.fit(X, y, X_val=X[:1], y_val=strangers)
+
+
+@pytest.mark.parametrize("muted", [("piano",), ("guitar", "piano")])
+def test_what_is_never_heard_is_told(data, muted):
+    X, y = data
+    sources = [[one.source(n) * np.float32(n not in muted) for n in one.instruments] for one in y]
+    y = [replace(one, sources=own) for one, own in zip(y, sources, strict=True)]
+    message = f"No training scene has a sound of {', '.join(muted)}: silence is what is learnt"
+    with pytest.warns(SilenceWarning, match=message):
+        estimator = Cerberus(**TINY).fit(X, y)
+    assert np.isfinite(estimator.predict(X[:1])[0].sources).all()
+    notes = [[Notes() if n in muted else one.notes_of(n) for n in one.instruments] for one in y]
+    y = [replace(one, notes=own) for one, own in zip(y, notes, strict=True)]
+    with pytest.warns(SilenceWarning, match=f"has a note of {', '.join(muted)}: silence"):
+        Cerberus(0, 0, 1, **TINY).fit(X, y)
 
 
 # ------------------------------------------------------------------------------ callbacks
@@ -200,6 +224,14 @@ def test_a_callback_may_end_training(data):
     estimator = Cerberus(**{**TINY, "max_epochs": 9}, callbacks=[("stop", stopping)]).fit(*data)
     assert estimator.n_iter_ < 9
     assert estimator.predict(data[0][:1])[0].sources is not None
+
+
+@pytest.mark.parametrize(
+    "callbacks", [1, [1], ["stop"], [None], [("stop", 1)], [(1, 2, 3)], [object]]
+)
+def test_what_is_no_callback_is_refused(data, callbacks):
+    with pytest.raises(ParameterError, match=r"callbacks=\): expected None or a list of skorch"):
+        Cerberus(**TINY, callbacks=callbacks).fit(*data)
 
 
 def test_a_terminal_that_goes_away_is_no_harm(data, monkeypatch):
@@ -257,22 +289,86 @@ def test_a_saved_model_is_tuned_to_other_instruments(data, others, tmp_path):
     assert tuned.predict(others[0][:1])[0].instruments == ("bass", "drums")
 
 
-@pytest.mark.parametrize(
-    ("changes", "got"),
-    [
-        ({"hidden_size": 7}, r"another body.lstm.weight_ih_l0"),
-        ({"transformer": STFT(RATE, 512, 128)}, "the transformer STFT"),
-        ({"transformer": STFT(RATE, 256, 64)}, "the transformer STFT"),
-        ({"n_layers": 2}, None),
-    ],
-)
-def test_another_network_is_no_warm_start(data, changes, got):
-    estimator = Cerberus(**TINY, warm_start=True).fit(*data).set_params(**changes)
-    if got is None:  # layers may be added
-        estimator.fit(*data)
-        return
-    with pytest.raises(ParameterError, match=rf"warm_start=\): expected .* got {got}"):
-        estimator.fit(*data)
+SETTLED = {
+    "hidden_size": 7,
+    "n_layers": 3,
+    "batch_norm": True,
+    "embedding_size": 4,
+    "input_scale": "magnitude",
+    "transformer": STFT(RATE, 256, 64),
+    "instruments": ["piano"],
+    "dc_weight": 0,
+    "tr_weight": 0,
+}
+OPEN_TO_WARM_START = ("n_layers", "instruments", "dc_weight", "tr_weight")
+
+
+@pytest.fixture(scope="module")
+def fitted(data):
+    return Cerberus(**{**TINY, "n_layers": 2}, warm_start=True).fit(*data)
+
+
+@pytest.mark.parametrize("name", SETTLED)
+def test_another_network_needs_another_fit(data, tmp_path, fitted, name):
+    X, y = data
+    changed = copy.deepcopy(fitted).set_params(**{name: SETTLED[name]})
+    path = tmp_path / "model.msa"
+    uses = [
+        lambda: changed.predict(X),
+        lambda: changed.partial_fit(X, y),
+        lambda: changed.save(path),
+        lambda: msa_sk.save(Pipeline([("cerberus", changed)]), path),
+    ]
+    if name not in OPEN_TO_WARM_START:
+        uses.append(lambda: changed.fit(X, y))
+    for use in uses:
+        with pytest.raises(ParameterError) as caught:
+            use()
+        assert caught.value.item == f"Cerberus({name}=)"
+        assert "as it was fitted with" in caught.value.expected
+        assert "fit a clone" in caught.value.remedy
+    assert not path.exists()
+    changed.set_params(**{name: getattr(fitted, name)}).predict(X[:1])
+    if name in OPEN_TO_WARM_START:
+        changed.set_params(**{name: SETTLED[name]}).fit(X, y).partial_fit(X, y)
+        assert msa_sk.load(changed.save(path)).n_iter_ == 3
+
+
+def test_a_warm_start_cannot_lose_layers(data, fitted):
+    message = r"warm_start=\): expected .* a larger one, got n_layers=1 instead of 2"
+    with pytest.raises(ParameterError, match=message):
+        copy.deepcopy(fitted).set_params(n_layers=1).fit(*data)
+    seen = STFT(RATE, 512, 128).transform(data[0])
+    with pytest.raises(ParameterError, match=r"warm_start=\): .*, got spectrograms of STFT"):
+        copy.deepcopy(fitted).fit(seen, data[1])
+
+
+def test_all_that_the_network_is_made_of_is_settled_by_fit(fitted):
+    """But for what is read in training alone."""
+    seen = set()
+
+    class Watched(Cerberus):
+        def __getattribute__(self, name):
+            seen.add(name)
+            return super().__getattribute__(name)
+
+    watched = Watched()
+    watched.__dict__.update(vars(fitted))
+    seen.clear()
+    watched._make_module(129, 2)
+    made_of = seen & set(fitted.get_params(deep=False))
+    assert made_of - set(fitted._settled_by_fit) == {"dropout", "embedding_stride"}
+    assert len(made_of) > 8
+
+
+def test_other_parameters_may_change_between_passes(data):
+    X, y = data
+    estimator = Cerberus(**{**TINY, "lr": 1e-12}).partial_fit(X, y)
+    estimator.set_params(mi_weight=2.0, batch_size=3).partial_fit(X, y)
+    before, after = estimator.history_
+    assert after["train_mi"] == pytest.approx(2 * before["train_mi"], rel=1e-4)
+    assert after["train_tr"] == pytest.approx(before["train_tr"], rel=1e-4)
+    assert [len(row["batches"]) for row in estimator.net_.history.to_list()] == [3, 2]
 
 
 def test_passes_one_by_one_are_a_training(data):
@@ -507,8 +603,20 @@ def test_presets_are_those_of_the_paper():
     assert (paper.batch_norm, paper.tr_weight, paper.lr_schedule) == (True, 1, "decay")
     assert paper.sequence_length == 1 + 5 * 16000 // 256
     assert paper.max_epochs == round(100_000 / (206_000 / paper.batch_size))
-    with pytest.raises(ParameterError, match="'chapter2', .*'chapter4'.*got 'chapter9'"):
-        Cerberus.from_preset("chapter9")
+
+
+@pytest.mark.parametrize("cls", [Cerberus, Excerpts])
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("chapter9", {}, r"name\): expected one of .'chapter2', .*'chapter4'.*, got 'chapter9'"),
+        (["chapter3"], {}, r"name\): expected one of .'chapter2', .*, got .'chapter3'."),
+        ("chapter3", {"instrument": 1}, "got 'instrument'. Did you mean 'instruments'"),
+    ],
+)
+def test_presets_and_changes_that_there_are_not_are_named(cls, name, changes, message):
+    with pytest.raises(ParameterError, match=rf"^{cls.__name__}.from_preset\(.*{message}"):
+        cls.from_preset(name, **changes)
 
 
 # ------------------------------------------------------------------- scikit-learn's callbacks

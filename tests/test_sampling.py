@@ -14,7 +14,7 @@ from msa_sk.audio import rms, write_audio
 from msa_sk.datasets import CoherentMixing, IncoherentMixing, QueryMixing
 from msa_sk.datasets.mixing import Change, change_audio
 from msa_sk.datasets.sampling import turn_of
-from msa_sk.exceptions import InputError, MsaWarning, ParameterError
+from msa_sk.exceptions import InputError, InstrumentError, MsaWarning, ParameterError
 
 RATE = 8000
 TREE = Hierarchy.from_dict(
@@ -388,8 +388,12 @@ def test_targets_queries_and_a_relative_are_salient(rng):
 
 def test_what_no_query_can_be_drawn_for_is_refused(rng):
     X, y = scenes_of(rng, "ab")
-    with pytest.raises(InputError, match="expected a leaf that two songs hold, got none"):
+    message = "expected a leaf that two songs hold, got guitar, piano, each in one song"
+    with pytest.raises(InputError, match=message):
         QueryMixing(TREE).prepare(X[:1], y[:1])
+    message = r"y: .* leaves of the hierarchy, one of .'organ'., got guitar, piano. Check the"
+    with pytest.raises(InstrumentError, match=message):
+        QueryMixing(Hierarchy.from_dict({"keys": {"organ": 16}})).prepare(X, y)
     draws = QueryMixing(TREE, min_level_db=0.0).prepare(X, y)
     with pytest.raises(InputError, match=r"is above 0 dB and so is one .* got none in 200 draws"):
         draws.draw(0, 0)

@@ -11,6 +11,7 @@ from msa_sk._validation import (
     check_parameters,
     check_scenes,
     check_weights,
+    names_in,
 )
 from msa_sk.audio import write_audio
 from msa_sk.exceptions import AudioError, InputError, InstrumentError, ParameterError
@@ -297,8 +298,8 @@ def scenes_of(*lists):
 
 def test_instruments_are_the_sorted_union():
     scenes = scenes_of(["piano", "bass"], ["guitar"], [])
-    assert check_instruments(None, scenes) == ("bass", "guitar", "piano")
-    assert check_instruments(["piano", "guitar"], scenes) == ("piano", "guitar")
+    assert check_instruments(None, names_in(scenes)) == ("bass", "guitar", "piano")
+    assert check_instruments(["piano", "guitar"], names_in(scenes)) == ("piano", "guitar")
 
 
 @pytest.mark.parametrize(
@@ -315,12 +316,12 @@ def test_instruments_are_the_sorted_union():
 )
 def test_unknown_instruments_are_refused(instruments, message):
     with pytest.raises(InstrumentError, match=message):
-        check_instruments(instruments, scenes_of(["piano", "bass"]))
+        check_instruments(instruments, ["bass", "piano"])
 
 
 def test_scenes_without_any_instrument_are_refused():
     with pytest.raises(InstrumentError, match="at least one name"):
-        check_instruments(None, scenes_of([], []))
+        check_instruments(None, names_in(scenes_of([], [])))
 
 
 def test_weights_are_ones_by_default():

@@ -17,6 +17,8 @@ from msa_sk._validation import (
     check_mixtures,
     check_parameters,
     check_scenes,
+    from_preset,
+    names_in,
 )
 from msa_sk.audio import fit_length, rms
 from msa_sk.datasets.mixing import mix_of
@@ -155,12 +157,13 @@ class Excerpts(BaseEstimator):
             are rendered with ``doubles="split"``).
         **changes
             Parameters that shall differ.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such preset or parameter.
         """
-        if name not in PRESETS:
-            raise ParameterError(
-                "Excerpts.from_preset(name)", f"one of {list(PRESETS)}", repr(name), "Choose one."
-            )
-        return cls(**(PRESETS[name] | changes))
+        return from_preset(cls, PRESETS, name, changes)
 
     def apply(self, X: Any, y: Any) -> tuple[list[Mixture], list[Scene]]:
         """Return the excerpts of mixtures and scenes, in the order of the songs.
@@ -185,7 +188,8 @@ class Excerpts(BaseEstimator):
             If a scene lacks the notes that are counted, or the sources that are measured or
             mixed anew.
         InstrumentError
-            If a wanted instrument is in no scene, or is no leaf.
+            If a wanted instrument is in no scene or is no leaf, or no instrument of `y` is
+            one; names those that are.
 
         Warns
         -----
@@ -224,14 +228,13 @@ class Excerpts(BaseEstimator):
         return [mixture for mixture, _ in cuts], [scene for _, scene in cuts]
 
     def _wanted(self, scenes: Sequence[Scene]) -> tuple[str, ...]:
-        names = check_instruments(self.instruments, scenes)
+        names = check_instruments(self.instruments, names_in(scenes))
         if self.hierarchy is None:
             return names
-        leaves = tuple(name for name in names if name in self.hierarchy.leaves)
-        others = [name for name in names if name not in leaves]
-        if others and (self.instruments is not None or not leaves):
-            raise unknown_name("instruments", others[0], self.hierarchy.leaves)
-        return leaves
+        for name in self.instruments or ():
+            if name not in self.hierarchy.leaves:
+                raise unknown_name("instruments", name, self.hierarchy.leaves)
+        return self.hierarchy.leaves_among(names)
 
     def _n_wanted(self, names: Sequence[str]) -> int:
         """Return how many of the wanted instruments must play."""

@@ -24,6 +24,7 @@ from msa_sk._validation import (
     check_parameters,
     check_random,
     check_scenes,
+    names_in,
 )
 from msa_sk.audio import rms
 from msa_sk.datasets.levels import scenes_along
@@ -338,6 +339,8 @@ class SceneSampler(BaseEstimator, ABC):
             If a parameter or the seed is out of range.
         InputError
             If there is no mixture, a scene has no sources, or sampling rates differ.
+        InstrumentError
+            If no scene holds what is to be mixed.
         """
         check_parameters(self)
         check_value(seed, "seed", whole(0))
@@ -360,6 +363,15 @@ class SceneSampler(BaseEstimator, ABC):
         epoch, seed : int, default=0
         """
         return self.prepare(X, y, seed).epoch(epoch)
+
+    def instruments_of(self, y: Sequence[Scene]) -> tuple[str, ...]:
+        """Return the instruments of the scenes that are made of some.
+
+        Parameters
+        ----------
+        y : list of Scene
+        """
+        return names_in(y)
 
     @abstractmethod
     def _begin(self, draws: Draws) -> None: ...
@@ -498,8 +510,22 @@ class IncoherentMixing(SceneSampler):
         self.instruments = instruments
         self.level_db = level_db
 
+    def instruments_of(self, y: Sequence[Scene]) -> tuple[str, ...]:
+        """Return `instruments`, or all of some scenes.
+
+        Parameters
+        ----------
+        y : list of Scene
+
+        Raises
+        ------
+        InstrumentError
+            If one of them is in no scene.
+        """
+        return check_instruments(self.instruments, names_in(y))
+
     def _begin(self, draws: Draws) -> None:
-        names = check_instruments(self.instruments, draws.scenes)
+        names = self.instruments_of(draws.scenes)
         self._pools = {name: draws.holding(name) for name in names}
         self._may_repeat = not _can_differ([pool.songs for pool in self._pools.values()])
         if self._may_repeat:
@@ -601,12 +627,26 @@ class QueryMixing(SceneSampler):
         )
         self.min_level_db = min_level_db
 
+    def instruments_of(self, y: Sequence[Scene]) -> tuple[str, ...]:
+        """Return the names of the hierarchy's levels, whatever the scenes.
+
+        Parameters
+        ----------
+        y : list of Scene
+        """
+        check_parameters(self)
+        return tuple(self.hierarchy.levels)
+
     def _begin(self, draws: Draws) -> None:
-        pools = {leaf: draws.holding(leaf) for leaf in self.hierarchy.leaves}
+        present = self.hierarchy.leaves_among(names_in(draws.scenes))
+        pools = {leaf: draws.holding(leaf) for leaf in self.hierarchy.leaves if leaf in present}
         self._pools = {leaf: pool for leaf, pool in pools.items() if len(pool.songs) > 1}
         if not self._pools:
             raise InputError(
-                "y", "a leaf that two songs hold", "none", "A query is of another song: add songs."
+                "y",
+                "a leaf that two songs hold",
+                f"{', '.join(present)}, each in one song",
+                "A query is of another song: add songs.",
             )
 
     def _pick(self, draws: Draws, place: int, rng: np.random.Generator) -> list[tuple[int, str]]:

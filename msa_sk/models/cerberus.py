@@ -14,6 +14,7 @@ from scipy.special import expit
 from torch import Tensor, nn
 
 from msa_sk._sklearn import StrOptions, real, whole
+from msa_sk._validation import from_preset
 from msa_sk.clustering import audible_bins, cluster_centres, cluster_masks
 from msa_sk.exceptions import InputError, ParameterError
 from msa_sk.masking import phase_sensitive_target
@@ -30,6 +31,9 @@ from msa_sk.windows import Heads
 
 # Quieter magnitudes look alike to the network.
 _INPUT_FLOOR = 1e-4
+
+# The head that each weight asks for.
+_HEADS = {"dc_weight": "embedding", "mi_weight": "mask", "tr_weight": "roll"}
 
 
 _SEPARATES = {"dc_weight": 0.0, "mi_weight": 1.0, "tr_weight": 0.0}
@@ -364,6 +368,11 @@ class Cerberus(NeuralEstimator):
         "min_note": [real(0)],
         "max_gap": [real(0)],
     }
+    _settled_by_fit = (
+        *NeuralEstimator._settled_by_fit,
+        *("hidden_size", "n_layers", "batch_norm", "embedding_size", "input_scale", *_HEADS),
+    )
+    _open_to_warm_start = (*NeuralEstimator._open_to_warm_start, "n_layers", *_HEADS)
     _not_trained_by = (
         *NeuralEstimator._not_trained_by,
         *("threshold", "drum_threshold", "min_note", "max_gap"),
@@ -467,18 +476,18 @@ class Cerberus(NeuralEstimator):
         Raises
         ------
         ParameterError
-            If there is no such preset.
+            If there is no such preset or parameter.
 
         Examples
         --------
         >>> Cerberus.from_preset("chapter3", max_epochs=10).n_layers
         4
         """
-        if name not in PRESETS:
-            raise ParameterError(
-                "Cerberus.from_preset(name)", f"one of {list(PRESETS)}", repr(name), "Choose one."
-            )
-        return cls(**(PRESETS[name] | changes))
+        return from_preset(cls, PRESETS, name, changes)
+
+    def _settling(self) -> dict[str, str]:
+        heads = {name: "0" if getattr(self, name) == 0 else "above 0" for name in _HEADS}
+        return super()._settling() | heads
 
     def _scene_tags(self) -> dict[str, bool]:
         separates = self.dc_weight > 0 or self.mi_weight > 0
@@ -519,7 +528,6 @@ class Cerberus(NeuralEstimator):
         return [items[i] for i in known], [scenes[i] for i in known]
 
     def _make_module(self, n_bins: int, n_sources: int) -> CerberusModule:
-        weights = {"embedding": self.dc_weight, "mask": self.mi_weight, "roll": self.tr_weight}
         return CerberusModule(
             n_bins,
             n_sources,
@@ -530,7 +538,7 @@ class Cerberus(NeuralEstimator):
             embedding_size=self.embedding_size,
             embedding_stride=self.embedding_stride,
             input_scale=self.input_scale,
-            heads=[name for name, weight in weights.items() if weight > 0],
+            heads=[head for weight, head in _HEADS.items() if getattr(self, weight) > 0],
             n_transcribed=len(self.instruments_),
         )
 

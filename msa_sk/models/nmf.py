@@ -223,6 +223,8 @@ class NMFSeparator(WindowedEstimator):
         "random_state": ["random_state"],
     }
 
+    _settled_by_fit = (*WindowedEstimator._settled_by_fit, "blind", "n_sources")
+
     def __init__(
         self,
         n_components: int = 40,

@@ -42,7 +42,8 @@ class Checkpoint:
         It is due so many minutes after it was last written.
     fingerprint : dict of dict
         By which trainings are told apart, as JSON holds it: what is in ``"same"`` must be as
-        the file says, by item; what is in ``"alike"`` should be.
+        the file says, by item; what is in ``"alike"`` should be. ``"sizes"`` says in words how
+        much there is of what ``"same"`` has a `digest` of.
     random : RandomState
         From which all of the training is drawn; it is set to what the file says.
 
@@ -118,13 +119,20 @@ class Checkpoint:
 
     def _compare(self, of_file: dict) -> None:
         for item, ours in self.fingerprint["same"].items():
-            if ours != (theirs := of_file["same"].get(item)):
-                raise InputError(
-                    item,
-                    f"{_shown(theirs)}, as in the checkpoint {self.path}",
-                    _shown(ours),
-                    "Restore it to finish that training, or choose another path for this one.",
-                )
+            theirs = of_file["same"].get(item)
+            if ours == theirs:
+                continue
+            if item in self.fingerprint["sizes"]:
+                ours = self.fingerprint["sizes"][item]
+                theirs = of_file.get("sizes", {}).get(item, "others")
+                if ours == theirs:
+                    ours += " of other content"
+            raise InputError(
+                item,
+                f"{_shown(theirs)}, as in the checkpoint {self.path}",
+                _shown(ours),
+                "Restore it to finish that training, or choose another path for this one.",
+            )
         changes = [
             f"{item} was {_shown(of_file['alike'].get(item))} and is {_shown(ours)}"
             for item, ours in self.fingerprint["alike"].items()

@@ -1,6 +1,7 @@
 """Training examples: cut from scenes, computed when asked, padded into batches."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from msa_sk.audio import rms
+from msa_sk.exceptions import SilenceWarning
 from msa_sk.records import Scene
 from msa_sk.spectral import STFT, Spectrogram, channel_rms
 
@@ -195,6 +197,34 @@ def some_examples(
     """Give so many (inputs, targets), evenly spaced; all, if there are fewer."""
     for index in np.unique(np.linspace(0, len(dataset) - 1, n_examples).astype(int)):
         yield dataset[int(index)]
+
+
+def warn_of_unheard(scenes: Sequence[Scene], instruments: Sequence[str], part: str) -> None:
+    """Warn of instruments that are silent, or play no note, in all scenes that know.
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+        Their sources are read until each instrument has sounded.
+    instruments : sequence of str
+    part : {"sources", "notes"}
+        Of what the scenes have to know.
+    """
+    known = [scene for scene in scenes if getattr(scene, part) is not None]
+
+    def is_heard(scene: Scene, name: str) -> bool:
+        if name not in scene.instruments:
+            return False
+        return bool(scene.source(name).any() if part == "sources" else len(scene.notes_of(name)))
+
+    unheard = [name for name in instruments if not any(is_heard(one, name) for one in known)]
+    if known and unheard:
+        what = {"sources": "a sound", "notes": "a note"}[part]
+        warnings.warn(
+            f"No training scene has {what} of {', '.join(unheard)}: silence is what is learnt.",
+            SilenceWarning,
+            stacklevel=2,
+        )
 
 
 def cut(spectrogram: Spectrogram, sequence_length: int) -> list[tuple[float, float | None]]:

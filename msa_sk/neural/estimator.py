@@ -11,16 +11,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from skorch.callbacks import Callback
 
 from msa_sk._sklearn import (
     CallbackSupportMixin,
     HasMethods,
+    ListOf,
     StrOptions,
     real,
     whole,
     with_callbacks,
 )
-from msa_sk._validation import check_parameters, check_random, check_scenes
+from msa_sk._validation import check_parameters, check_random, check_scenes, names_in
 from msa_sk._version import __version__
 from msa_sk.base import has_rest, stack_sources
 from msa_sk.exceptions import InputError, InstrumentError, ParameterError
@@ -32,6 +34,7 @@ from msa_sk.neural.data import (
     SampledDataset,
     SceneDataset,
     collate,
+    warn_of_unheard,
     window_norm,
 )
 from msa_sk.neural.net import SceneNet
@@ -43,6 +46,8 @@ from msa_sk.records import Scene
 from msa_sk.spectral import STFT, Spectrogram
 from msa_sk.windowed import WindowedEstimator
 from msa_sk.windows import Heads
+
+_METHODS_OF_CALLBACKS = [name for name in dir(Callback) if not name.startswith("_")]
 
 
 class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
@@ -67,15 +72,19 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
     share of each batch, and ends with the same weights: those of one process to rounding, where
     all examples know what the loss asks for. The first one writes the checkpoint.
 
-    `callbacks` are skorch's, or anything with its methods; they see `net_`. One that raises
-    KeyboardInterrupt, as skorch's EarlyStopping does, or sets ``net.stopped_``, ends training
-    after the epoch. What one knows is in the checkpoint if it is a
-    `msa_sk.neural.checkpoint.Resumable`. scikit-learn's, from its version 1.9 on, are given by
-    `set_callbacks`; their tasks are the epochs of `fit`.
+    `callbacks` are skorch's, or anything with its methods; they are told of the net. One that
+    sets ``net.stopped_`` ends training after the epoch, and a checkpoint then holds the result;
+    one that raises KeyboardInterrupt, as skorch's EarlyStopping does, ends this `fit` alone, and
+    the next one goes on from the checkpoint. What a callback knows is in the checkpoint if it is
+    a `msa_sk.neural.checkpoint.Resumable`. scikit-learn's, from its version 1.9 on, are given
+    by `set_callbacks`; their tasks are the epochs of `fit`.
+
+    A `sampler` has ``prepare(X, y, seed)`` and ``instruments_of(y)``, as
+    `msa_sk.datasets.SceneSampler` does.
     """
 
     _parameter_constraints = {
-        "sampler": [None, HasMethods(["prepare"])],
+        "sampler": [None, HasMethods(["prepare", "instruments_of"])],
         "sequence_length": [whole(1)],
         "window_seconds": [None, real(1)],
         "max_epochs": [whole(1)],
@@ -88,7 +97,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         "instruments": [None, list, tuple],
         "transformer": [None, STFT],
         "warm_start": ["boolean"],
-        "callbacks": [None, list, tuple],
+        "callbacks": [None, ListOf("skorch.callbacks.Callback", _METHODS_OF_CALLBACKS)],
         "checkpoint": [None, str, os.PathLike],
         "checkpoint_minutes": [real(0)],
         "num_workers": [whole(0)],
@@ -107,6 +116,9 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         *("callbacks", "checkpoint", "checkpoint_minutes", "num_workers"),
         *("window_seconds", "device", "random_state", "verbose"),
     )
+
+    # What a warm start may change of the parameters that a fit settles.
+    _open_to_warm_start: tuple[str, ...] = ("instruments",)
 
     @abstractmethod
     def _make_module(self, n_bins: int, n_sources: int) -> torch.nn.Module: ...
@@ -146,9 +158,19 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         ParameterError
             If a parameter is out of range.
         InputError
-            If X and y do not fit together, or a checkpoint is of another training.
+            If X and y do not fit together, `y_val` has none of the instruments, or a checkpoint
+            is of another training.
+        AudioError
+            If a file cannot be read.
         TrainingError
-            If a loss or a gradient is not finite, or a checkpoint cannot be written.
+            If a loss or a gradient is not finite, a checkpoint cannot be written, or a process
+            that prepares examples fails, as where a file cannot be read there.
+
+        Warns
+        -----
+        SilenceWarning
+            If an instrument sounds, or plays a note, in no scene that is trained on: it is
+            learnt to be silent.
         """
         start = self._weights() if self.warm_start and self.__sklearn_is_fitted__() else None
         self._is_fitted = False  # until all has gone well
@@ -162,9 +184,10 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         """Learn from some mixtures in one pass over them.
 
         The first call settles the instruments, and on which scale inputs are seen; later ones
-        go on from there, or from `fit`. Every pass has the learning rate `lr`, which
-        `set_params` may change, whatever `lr_schedule` says; nothing is held out, and nothing
-        is written to `checkpoint`.
+        go on from there, or from `fit`. Between passes `set_params` may change all that does
+        not settle the network. Every pass has the learning rate `lr`, whatever `lr_schedule`
+        says; nothing is held out, and nothing is written to `checkpoint`. With a `sampler`, a
+        pass is over what that draws for one epoch from these mixtures alone.
 
         Parameters
         ----------
@@ -174,22 +197,35 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ParameterError
+            If a parameter is out of range, or another network would be needed.
+        InputError
+            If X and y do not fit together, or y has instruments that the network does not know.
+        TrainingError
+            If a loss or a gradient is not finite; the weights are then those before this pass.
         """
-        if self.__sklearn_is_fitted__():
+        before = self.net_ if self.__sklearn_is_fitted__() else None
+        if before is not None:
             check_parameters(self)
-            dataset = self._training_set(
-                *self._select(*self._check_more(X, y, "X", "y")), self.net_.seed
-            )
+            self._check_fitted()
+            items, scenes = self._check_more(X, y, "X", "y")
+            self._check_new(scenes)
+            seed = before.seed
         else:
-            items, scenes = self._select(*self._begin(X, y))
+            items, scenes = self._begin(X, y)
             seed = int(check_random(self.random_state).randint(2**31 - 1))
-            dataset = self._training_set(items, scenes, seed)
-            with isolated_seed(seed):
-                self.net_ = self._make_net(seed).initialize()
-                self._before_training(self.net_.module_, dataset)
-        n_passes = len(self.net_.history)
-        with isolated_seed(self.net_.seed + n_passes):
-            self.net_.one_pass(dataset, self.lr)
+        dataset = self._training_set(*self._select(items, scenes), seed)
+        with isolated_seed(seed):
+            net = self._make_net(seed).initialize()
+            if before is not None:
+                net.go_on_from(before)
+            else:
+                self._before_training(net.module_, dataset)
+        with isolated_seed(seed + len(net.history)):
+            self.net_ = net.one_pass(dataset, self.lr)
             self._after_training(dataset)
         self._note_training()
         self._is_fitted = True
@@ -214,7 +250,17 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             kept, held_out = split_by_group(items, self.validation_fraction, random)
             validation = [items[i] for i in held_out], [scenes[i] for i in held_out]
             items, scenes = [items[i] for i in kept], [scenes[i] for i in kept]
+            if held_out and not set(self.instruments_) & set(names_in(scenes)):
+                raise ParameterError(
+                    f"{type(self).__name__}(validation_fraction=)",
+                    f"0, as `sampler` makes {', '.join(self.instruments_)} of y",
+                    repr(self.validation_fraction),
+                    "Give fit X_val and y_val instead, made by sampler.apply.",
+                )
         train = self._training_set(items, scenes, seed)
+        tags = self._scene_tags()
+        for part in ["sources"] * tags["separates"] + ["notes"] * tags["transcribes"]:
+            warn_of_unheard(train.scenes, self.instruments_, part)
         valid = self._dataset(*validation)
         with isolated_seed(seed):
             self.net_ = self._make_net(seed, n_batches=-(-len(train) // self.batch_size))
@@ -228,6 +274,11 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             self.net_.train(train, valid, self.max_epochs, checkpoint)
             self._after_training(train)
         self._note_training()
+
+    def _instruments_in(self, scenes: list[Scene]) -> tuple[str, ...]:
+        if self.sampler is None:
+            return super()._instruments_in(scenes)
+        return self.sampler.instruments_of(scenes)
 
     def _note_training(self) -> None:
         self.history_ = self.net_.epochs()
@@ -244,31 +295,44 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             return None
         if X is None or y is None:
             raise InputError("X_val, y_val", "both or none", "one of them", "Pass the other.")
-        return self._select(*self._check_more(X, y, "X_val", "y_val"), "y_val")
+        items, scenes = self._check_more(X, y, "X_val", "y_val")
+        found = names_in(scenes)
+        if not set(found).intersection(self.instruments_):
+            raise InstrumentError(
+                "y_val",
+                f"scenes with any of {', '.join(self.instruments_)}",
+                ", ".join(found) or "none",
+                "Name the instruments as those that are learnt.",
+            )
+        return self._select(items, scenes, "y_val")
 
     def _check_more(
         self, X: Any, y: Any, X_name: str, y_name: str
     ) -> tuple[list[Spectrogram], list[Scene]]:
-        """Return mixtures and truths that came after those which settled the instruments."""
+        """Return mixtures and truths that come after those which settled the instruments."""
         items = self._accept(X)
         if not items:
             raise InputError(X_name, "at least one mixture", "none", "Pass some.")
-        scenes = check_scenes(y, [item.mixture for item in items], y_name)
-        new = {name for scene in scenes for name in scene.instruments} - set(self.instruments_)
-        if new and not getattr(self, "has_rest_", True):
+        return items, check_scenes(y, [item.mixture for item in items], y_name)
+
+    def _check_new(self, scenes: list[Scene]) -> None:
+        """Refuse instruments that the network cannot tell from those it knows."""
+        new = set(self._instruments_in(scenes)).difference(self.instruments_)
+        if new and not self.has_rest_:
             raise InstrumentError(
-                y_name,
+                "y",
                 f"only {', '.join(self.instruments_)}",
                 ", ".join(sorted(new)),
                 "Show mixtures with all instruments to the first call.",
             )
-        return items, scenes
 
     # From weights that are there
 
     def _weights(self) -> dict[str, Any]:
         """Return from what a warm start begins."""
+        self._check_settled(but=self._open_to_warm_start)
         return {
+            "settled": self._settled,
             "instruments": list(self.instruments_),
             "has_rest": self.has_rest_,
             "transformer": self.transformer_.get_params(),
@@ -282,22 +346,27 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             start["instruments"],
             start["has_rest"],
         )
-        ours, wrong = module.state_dict(), None
-        if start["transformer"] != self.transformer_.get_params():
-            wrong = f"the transformer {self.transformer_}"
+        ours = module.state_dict()
+        fits = start["transformer"] == self.transformer_.get_params()
         for name, theirs in start["module"].items():
-            if not same_sources and name.startswith("heads."):
-                continue
-            if name in ours and ours[name].shape == theirs.shape:
+            is_head = name.startswith("heads.")
+            if name in ours and (same_sources or not is_head):
+                fits = fits and ours[name].shape == theirs.shape
                 ours[name] = theirs
-            elif name in ours or not name.startswith("heads."):
-                wrong = wrong or f"another {name}"
-        if wrong:
+            else:
+                fits = fits and is_head
+        if not fits:
+            before = start["settled"]
+            changes = [
+                f"{name}={value} instead of {before[name]}"
+                for name, value in self._settled.items()
+                if value != before[name]
+            ]
             raise ParameterError(
                 f"{type(self).__name__}(warm_start=)",
-                "the network that was fitted before",
-                wrong,
-                "Leave the sizes of the network and the transformer as they were.",
+                "the network that was fitted before, or a larger one",
+                ", ".join(changes) or f"spectrograms of {self.transformer_}",
+                "Set it back, or fit a clone.",
             )
         module.load_state_dict(ours)
 
@@ -340,13 +409,20 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         same = {f"{name}({key}=)": value for key, value in parameters.items()}
         same |= {f"{name}(random_state=)": seed, "X": digest(items), "y": digest(scenes)}
         same |= {"X_val, y_val": digest(validation), "the weights before": digest(start)}
+        sizes = {
+            "X": f"{len(items)} mixtures",
+            "y": f"{len(scenes)} scenes",
+            "X_val, y_val": f"{len(validation[0])} mixtures" if validation else "none",
+            "the weights before": "some" if start else "none",
+        }
         alike = {
             "msa_sk": __version__,
             "torch": torch.__version__,
             "device": resolve_device(self.device),
             "the number of threads": torch.get_num_threads(),
         }
-        return json.loads(json.dumps({"same": same, "alike": alike}, default=int))
+        fingerprint = {"same": same, "sizes": sizes, "alike": alike}
+        return json.loads(json.dumps(fingerprint, default=int))
 
     def _make_net(self, seed: int, n_batches: int = 0) -> SceneNet:
         """Return a new net; an epoch of its training has so many batches."""

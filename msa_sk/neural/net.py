@@ -40,7 +40,7 @@ class SceneNet(NeuralNet):
 
     Other parameters are skorch's; `module` is an instance, and `criterion` a plain callable
     ``criterion(heads, target) -> dict of Tensor``. A callback ends training after the epoch by
-    raising KeyboardInterrupt, as skorch's EarlyStopping does.
+    setting ``stopped_``, or by raising KeyboardInterrupt, of which a checkpoint knows nothing.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class SceneNet(NeuralNet):
         super().initialize()
         self.clipping_ = GradientClipping(self.max_grad_norm)
         self.generator_ = torch.Generator().manual_seed(self.seed)
-        self.stopped_ = False
+        self.stopped_ = self.paused_ = False
         self.parallel: Callable | None = None
         return self
 
@@ -165,7 +165,7 @@ class SceneNet(NeuralNet):
                 if n_processes() > 1:
                     # The call alone: skorch takes no second module.
                     self.parallel = DistributedDataParallel(self.module_).__call__
-                while not self.stopped_ and (
+                while not (self.stopped_ or self.paused_) and (
                     self.batches.n_done or len(self.history) < max_epochs
                 ):
                     self._run_epoch(loader, valid_loader)
@@ -181,8 +181,15 @@ class SceneNet(NeuralNet):
         self.callbacks_: list[tuple[str, Any]] = others
         for group in self.optimizer_.param_groups:
             group["lr"] = lr
-        self.stopped_ = False
         return self.train(dataset, max_epochs=len(self.history) + 1)
+
+    def go_on_from(self, other: "SceneNet") -> "SceneNet":
+        """Take over what another net has learnt, whose module is of the same kind and size."""
+        for name in ("module_", "optimizer_", "clipping_"):
+            getattr(self, name).load_state_dict(getattr(other, name).state_dict())
+        self.generator_.set_state(other.generator_.get_state())
+        self.history: History = History(other.history.to_list())
+        return self
 
     def _loader(self, dataset: SceneDataset, **batching: Any) -> DataLoader:
         return DataLoader(
@@ -249,7 +256,7 @@ class SceneNet(NeuralNet):
             except KeyboardInterrupt:
                 if self.interrupt.asked:
                     raise
-                self.stopped_ = True
+                self.paused_ = True
 
     # What is made of it
 
