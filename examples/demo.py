@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, GroupKFold, GroupShuffleSplit
 
 from msa_sk import Cerberus, IdealMaskSeparator, MixtureBaseline, NMFSeparator, attach_truth
@@ -49,7 +50,12 @@ def main() -> None:
     clock.say("searching two loss weights of Cerberus with short trainings")
     part = slice(0, 8 if quick else 80)
     search = GridSearchCV(
-        Cerberus(max_epochs=1 if quick else 6, validation_fraction=0, random_state=0),
+        Cerberus(
+            max_epochs=1 if quick else 5,
+            validation_fraction=0,
+            precision="auto",
+            random_state=0,
+        ),
         {"dc_weight": [0.0, 0.1], "tr_weight": [0.5, 2.0]},
         scoring=SceneScorer(["si_sdri", "frame_f1"]),
         refit="si_sdri",
@@ -61,8 +67,8 @@ def main() -> None:
         print(f"  {weights}: SI-SDRi {si_sdri:.2f} dB, frame F1 {frame_f1:.3f}")
 
     clock.say(f"training Cerberus with the best of them, {search.best_params_}")
-    cerberus = Cerberus(**search.best_params_, max_epochs=2 if quick else 10, random_state=0)
-    cerberus.fit(X_train, y_train)
+    cerberus = clone(search.best_estimator_).set_params(max_epochs=2 if quick else 9)
+    cerberus.set_params(validation_fraction=0.1).fit(X_train, y_train)
 
     clock.say("scoring on songs that no system has heard")
     systems = {
