@@ -23,6 +23,7 @@ _WHERE = {
     "Spectrogram": "msa_sk.spectral",
     "attach_truth": "msa_sk.models.reference",
     "load": "msa_sk.persistence",
+    "save": "msa_sk.persistence",
 }
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "__version__",
     "attach_truth",
     "load",
+    "save",
 ]
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
     from msa_sk.models.nmf import NMFSeparator
     from msa_sk.models.reference import IdealMaskSeparator, MixtureBaseline, attach_truth
     from msa_sk.notes import Notes
-    from msa_sk.persistence import load
+    from msa_sk.persistence import load, save
     from msa_sk.records import Mixture, Scene
     from msa_sk.spectral import STFT, Spectrogram
 

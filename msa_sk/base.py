@@ -62,13 +62,13 @@ class SceneTags(Tags):
 class SceneEstimator(BaseEstimator):
     """Base class of all systems: a list of mixtures in, a list of scenes out.
 
-    A subclass declares ``_parameter_constraints``, says in `_scene_tags` what it does, and
-    has two hooks: ``_fit(items, scenes)`` and ``_predict_one(item)``.
+    A subclass declares ``_parameter_constraints``, lists in ``_settled_by_fit`` the parameters
+    with other values of which nothing fitted can be used, says in `_scene_tags` what it does,
+    and has two hooks: ``_fit(items, scenes)`` and ``_predict_one(item)``.
     """
 
     _parameter_constraints: dict = {}
 
-    # What is fitted is of no use with other values of these; a subclass may add to them.
     _settled_by_fit: tuple[str, ...] = ("instruments", "sample_rate", "transformer")
 
     def fit(self, X: Any, y: Any = None) -> "SceneEstimator":
@@ -286,6 +286,8 @@ class SceneEstimator(BaseEstimator):
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write the fitted estimator to one file; `msa_sk.load` reads it.
+
+        A Pipeline is written by `msa_sk.save`.
 
         The file holds JSON and safetensors under a sha256: no code, and no byte of it can
         change unnoticed.

@@ -39,12 +39,34 @@ def register(cls: type) -> type:
 
 
 def save(estimator: BaseEstimator, path: str | os.PathLike) -> Path:
-    """Write a fitted estimator, or a Pipeline of them, to one file; whole or not at all.
+    """Write an estimator, or a Pipeline of them, to one file, which `load` reads.
+
+    The file is JSON and safetensors under a sha256, and is there whole or not at all. What is
+    not fitted comes back so.
+
+    Parameters
+    ----------
+    estimator : estimator or Pipeline
+        Of this package, or of classes that `register` was called on.
+    path : path-like
+
+    Returns
+    -------
+    path : Path
 
     Raises
     ------
     ParameterError
-        If a parameter is nothing that JSON can hold, or a class is not registered.
+        If a parameter is nothing that JSON can hold or has changed since `fit` settled it, or
+        a class is not registered.
+
+    Examples
+    --------
+    ::
+
+        pipeline = Pipeline([("stft", STFT()), ("separate", NMFSeparator())]).fit(X, y)
+        msa_sk.save(pipeline, "pipeline.msa")
+        msa_sk.load("pipeline.msa").predict(X)
     """
     arrays: dict[str, np.ndarray] = {}
     document = {"version": msa_sk.__version__, "estimator": _describe(estimator, "", arrays)}
@@ -52,7 +74,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike) -> Path:
 
 
 def load(path: str | os.PathLike) -> Any:
-    """Read an estimator that `save` wrote; it predicts the same bytes.
+    """Read an estimator or a Pipeline that `save` wrote; it predicts the same bytes.
 
     Parameters
     ----------

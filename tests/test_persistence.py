@@ -1,5 +1,6 @@
 """Saved models: the same bytes come back, and nothing else is ever loaded."""
 
+import copy
 import hashlib
 import json
 import pickle
@@ -24,8 +25,9 @@ from msa_sk import (
     attach_truth,
     load,
     persistence,
+    save,
 )
-from msa_sk.exceptions import ModelFileError, NotFittedError, ParameterError
+from msa_sk.exceptions import InputError, ModelFileError, NotFittedError, ParameterError
 
 TINY_NMF = {"n_components": 3, "max_iter": 5, "random_state": 0}
 TINY_NET = {
@@ -56,10 +58,6 @@ def fitted(tiny_scenes):
     X, y = tiny_scenes
     X = attach_truth(X, y)
     return {name: clone(estimator).fit(X, y) for name, estimator in ESTIMATORS.items()}
-
-
-def save(estimator, path):
-    return persistence.save(estimator, path)
 
 
 def parts_of(scene):
@@ -96,6 +94,32 @@ def test_a_loaded_estimator_predicts_the_same_bytes(tmp_path, fitted, tiny_scene
     for one, other in zip(back.predict(X), fitted[name].predict(X), strict=True):
         assert one.instruments == other.instruments
         assert parts_of(one) == parts_of(other)
+
+
+def test_a_pipeline_comes_back_fitted(tmp_path, fitted, tiny_scenes):
+    X, y = tiny_scenes
+    back = load(save(fitted["pipeline"], tmp_path / "pipeline.msa"))
+    assert [*back.named_steps] == ["stft", "nmf"]
+    assert back.score(X, y) == fitted["pipeline"].score(X, y)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("nmf", {"blind": True}),
+        ("blind nmf", {"n_sources": 3}),
+        ("one instrument", {"instruments": ("guitar",)}),
+        ("floor", {"sample_rate": 8000}),
+        ("ceiling", {"transformer": STFT(8000)}),
+    ],
+)
+def test_what_was_settled_by_fit_and_has_changed_is_named(tmp_path, fitted, name, changes):
+    changed = copy.deepcopy(fitted[name]).set_params(**changes)
+    message = rf"\({next(iter(changes))}=\): expected .*, as it was fitted with, got .* a clone"
+    for use in (lambda: save(changed, tmp_path / "x.msa"), lambda: changed.predict([np.ones(9)])):
+        with pytest.raises(ParameterError, match=message):
+            use()
+    assert not (tmp_path / "x.msa").exists()
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -316,6 +340,7 @@ def test_a_pickle_is_never_run(tmp_path, suffix):
         "SVC",
         "Scene",  # of this package, and no estimator
         "load",
+        "save",
         "__version__",
         "_registered",
         "",
@@ -490,5 +515,5 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch, where):
 
 def test_folders_are_made_and_a_file_in_the_way_is_told(tmp_path):
     assert load(save(STFT(), tmp_path / "a" / "b" / "x.msa")).n_fft == 1024
-    with pytest.raises(OSError, match=r"x\.msa"):
+    with pytest.raises(InputError, match=r"x\.msa: expected a folder, got a file"):
         save(STFT(), tmp_path / "a" / "b" / "x.msa" / "y.msa")

@@ -289,12 +289,13 @@ class Cerberus(NeuralEstimator):
     patience : int or None, default=None
         End training after so many epochs without a better validation loss.
     instruments : sequence of str, default=None
-        What to look for; None takes all names in y, sorted.
+        What to look for; None takes all names in y, sorted, or those that the sampler draws.
     transformer : STFT, default=None
         None is ``STFT()``: 16 kHz, 1024-point windows, hop 256 (section 3.3.4).
     warm_start : bool, default=False
         Begin from the weights of the fit before. With other `instruments`, only the body is
         kept, and the heads are made anew: so a saved model is tuned to other instruments.
+        There may be more layers, and other heads, than before.
     callbacks : list of skorch.callbacks.Callback, default=None
         Called as skorch does, in training; see `NeuralEstimator`. They are not saved with the
         model.
