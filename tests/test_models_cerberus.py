@@ -11,10 +11,10 @@ from msa_sk import STFT, Cerberus, Mixture, NMFSeparator, Notes, Scene
 from msa_sk.datasets import make_scenes
 from msa_sk.exceptions import InputError, NotFittedError, ParameterError, TrainingError
 from msa_sk.masking import phase_sensitive_target
-from msa_sk.models.cerberus import CerberusLoss, CerberusModule
 from msa_sk.neural.batches import ShuffledBatches
 from msa_sk.neural.data import LevelledSTFT, SceneDataset, collate
 from msa_sk.neural.estimator import split_by_group
+from msa_sk.nn.cerberus import CerberusLoss, CerberusModule
 from msa_sk.spectral import Spectrogram
 
 RATE = 8000
@@ -35,10 +35,8 @@ def data():
 def module(heads=("embedding", "mask", "roll"), seed=0, stride=1):
     torch.manual_seed(seed)
     sizes = {"hidden_size": 6, "n_layers": 1, "dropout": 0.0, "embedding_size": 5}
-    inputs = {"batch_norm": False, "input_scale": "log"}
-    return CerberusModule(
-        9, 2, **sizes, **inputs, embedding_stride=stride, heads=heads, n_transcribed=2
-    )
+    ends = {"batch_norm": False, "input_scale": "log", "n_transcribed": 2, "n_pitches": 88}
+    return CerberusModule(9, 2, **sizes, **ends, embedding_stride=stride, heads=heads)
 
 
 def batch_of(X, y, **parameters):
@@ -100,7 +98,8 @@ def test_weights_multiply_their_terms_and_zero_removes_the_head(data):
     torch.manual_seed(0)
     network = CerberusModule(
         129, 2, hidden_size=4, n_layers=1, dropout=0.0, embedding_size=3, embedding_stride=1,
-        input_scale="log", heads=("embedding", "mask", "roll"), n_transcribed=2,
+        input_scale="log", batch_norm=False, heads=("embedding", "mask", "roll"), n_transcribed=2,
+        n_pitches=88,
     )  # fmt: skip
     heads = {name: head.detach() for name, head in network(**inputs).items()}
     ones = CerberusLoss(1, 1, 1)(heads, target)

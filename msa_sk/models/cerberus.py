@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.special import expit
-from torch import Tensor, nn
 
 from msa_sk._sklearn import StrOptions, real, whole
 from msa_sk._validation import from_preset
@@ -20,22 +19,15 @@ from msa_sk.exceptions import InputError, ParameterError
 from msa_sk.masking import phase_sensitive_target
 from msa_sk.neural.data import Example, LevelledSTFT, SceneDataset, collate, some_examples
 from msa_sk.neural.estimator import NeuralEstimator
-from msa_sk.nn.bodies import BLSTM
-from msa_sk.nn.heads import EmbeddingHead, MaskHead, RollHead
-from msa_sk.nn.losses import deep_clustering_loss, frame_mask, mask_loss, roll_loss
+from msa_sk.nn.cerberus import CerberusLoss, CerberusModule
 from msa_sk.notes import Notes
 from msa_sk.records import Scene
 from msa_sk.rolls import N_PITCHES, notes_to_roll, roll_to_notes
 from msa_sk.spectral import STFT, Spectrogram, channel_rms
 from msa_sk.windows import Heads
 
-# Quieter magnitudes look alike to the network.
-_INPUT_FLOOR = 1e-4
-
 # The head that each weight asks for.
 _HEADS = {"dc_weight": "embedding", "mi_weight": "mask", "tr_weight": "roll"}
-
-
 _SEPARATES = {"dc_weight": 0.0, "mi_weight": 1.0, "tr_weight": 0.0}
 
 #: The networks of the dissertation, and how they are trained; see `Cerberus.from_preset`.
@@ -63,158 +55,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         **{"lr": 3e-4, "lr_schedule": "decay", "max_grad_norm": None},
     },
 }
-
-
-class CerberusModule(nn.Module):
-    """The network of figure 3.1; shapes are in `forward`.
-
-    Parameters
-    ----------
-    n_bins, n_sources : int
-    hidden_size, n_layers : int
-        Of the body.
-    dropout : float
-        Between the body's layers.
-    batch_norm : bool
-        Before the body's first layer.
-    embedding_size : int
-    embedding_stride : int
-        In training, only each so-many-th frame is embedded.
-    input_scale : {"log", "magnitude"}
-    heads : sequence of {"embedding", "mask", "roll"}
-        Those that are needed; the body's initial weights do not depend on them.
-    n_transcribed : int
-        Sources that have notes: the first ones.
-    """
-
-    input_mean: Tensor
-    input_std: Tensor
-
-    def __init__(
-        self,
-        n_bins: int,
-        n_sources: int,
-        *,
-        hidden_size: int,
-        n_layers: int,
-        dropout: float,
-        batch_norm: bool,
-        embedding_size: int,
-        embedding_stride: int,
-        input_scale: str,
-        heads: Sequence[str],
-        n_transcribed: int,
-    ):
-        super().__init__()
-        self.input_scale = input_scale
-        self.embedding_stride = embedding_stride
-        self.register_buffer("input_mean", torch.zeros(n_bins))
-        self.register_buffer("input_std", torch.ones(n_bins))
-        self.body = BLSTM(n_bins, hidden_size, n_layers, dropout, batch_norm)
-        n_features = self.body.n_features
-        make = {
-            "embedding": lambda: EmbeddingHead(n_features, n_bins, embedding_size),
-            "mask": lambda: MaskHead(n_features, n_bins, n_sources),
-            "roll": lambda: RollHead(n_features, N_PITCHES, n_transcribed),
-        }
-        self.heads = nn.ModuleDict()
-        for name in heads:
-            # Each head is drawn from the same state, whatever other heads there are.
-            with torch.random.fork_rng(devices=[]):
-                self.heads[name] = make[name]()
-
-    def _scaled(self, magnitude: Tensor) -> Tensor:
-        """Return (n_batch, n_frames, n_bins) of magnitudes (n_batch, n_bins, n_frames)."""
-        frames = magnitude.transpose(1, 2)
-        return frames.clamp(min=_INPUT_FLOOR).log10() if self.input_scale == "log" else frames
-
-    def standardise(self, magnitudes: Sequence[Tensor]) -> None:
-        """Give the inputs of each bin mean 0 and variance 1 over these (n_bins, n_frames)."""
-        frames = torch.cat([self._scaled(one[None])[0] for one in magnitudes])
-        self.input_mean.copy_(frames.mean(0))
-        # A bin that never changes tells nothing and must not be blown up.
-        least = max(0.1 * float(frames.std()), 1e-6)
-        self.input_std.copy_(frames.std(0, correction=0).clamp(min=least))
-
-    def forward(
-        self, magnitude: Tensor, lengths: Tensor, wanted: Sequence[str] | None = None
-    ) -> dict[str, Tensor]:
-        """Return the heads of mixtures.
-
-        Parameters
-        ----------
-        magnitude : Tensor of shape (n_batch, n_bins, n_frames)
-        lengths : Tensor of shape (n_batch,)
-            In frames.
-        wanted : sequence of str, default=None
-            The heads to compute, of those there are; None wants all.
-
-        Returns
-        -------
-        heads : dict
-            ``"embedding"`` (n_batch, n_frames, n_bins, embedding_size), of unit length, in
-            training with every `embedding_stride`-th frame;
-            ``"mask"`` (n_batch, n_sources, n_bins, n_frames), adding up to one over sources;
-            ``"roll"`` (n_batch, n_transcribed, n_pitches, n_frames), logits.
-        """
-        frames = (self._scaled(magnitude) - self.input_mean) / self.input_std
-        features = self.body(frames, lengths)
-        stride = self.embedding_stride if self.training else 1
-        return {
-            name: head(features[:, ::stride] if name == "embedding" else features)
-            for name, head in self.heads.items()
-            if wanted is None or name in wanted
-        }
-
-
-class CerberusLoss:
-    """The weighted terms of eq. 3.4; their sum is the loss.
-
-    Each term is a mean over examples that does not depend on level, length or padding; an
-    example whose sources or notes are unknown has no say in the terms that need them, and a
-    term that no example of a batch knows is left out.
-    """
-
-    def __init__(
-        self,
-        dc_weight: float,
-        mi_weight: float,
-        tr_weight: float,
-        transcription_loss: str = "mse",
-        embedding_stride: int = 1,
-    ):
-        self.weights = {"dc": dc_weight, "mi": mi_weight, "tr": tr_weight}
-        self.transcription_loss = transcription_loss
-        self.embedding_stride = embedding_stride
-
-    def __call__(self, heads: dict[str, Tensor], target: dict[str, Tensor]) -> dict[str, Tensor]:
-        valid = frame_mask(target["lengths"], target["magnitude"].shape[-1])
-        terms = {}
-        if "embedding" in heads:
-            # In training the module skips frames.
-            all_embedded = heads["embedding"].shape[1] == valid.shape[1]
-            frames = slice(None, None, 1 if all_embedded else self.embedding_stride)
-            weight = (target["audible"].mT * valid[..., None])[:, frames]
-            loss = deep_clustering_loss(
-                heads["embedding"],
-                target["dominant"].mT[:, frames].long(),
-                weight,
-                target["mask_target"].shape[1],
-            )
-            terms["dc"] = _mean_of_known(loss, target["has_sources"])
-        if "mask" in heads:
-            loss = mask_loss(heads["mask"], target["magnitude"], target["mask_target"], valid)
-            terms["mi"] = _mean_of_known(loss, target["has_sources"])
-        if "roll" in heads:
-            loss = roll_loss(heads["roll"], target["roll"], valid, self.transcription_loss)
-            terms["tr"] = _mean_of_known(loss, target["has_notes"])
-        return {
-            name: self.weights[name] * term for name, term in terms.items() if term is not None
-        }
-
-
-def _mean_of_known(loss: Tensor, known: Tensor) -> Tensor | None:
-    return (loss * known).sum() / known.sum() if known.any() else None
 
 
 class Cerberus(NeuralEstimator):
@@ -541,6 +381,7 @@ class Cerberus(NeuralEstimator):
             input_scale=self.input_scale,
             heads=[head for weight, head in _HEADS.items() if getattr(self, weight) > 0],
             n_transcribed=len(self.instruments_),
+            n_pitches=N_PITCHES,
         )
 
     def _make_loss(self) -> tuple[Sequence[str], Callable]:
