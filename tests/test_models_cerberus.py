@@ -397,7 +397,7 @@ def test_no_seed_leaves_the_global_generator_alone(data, system):
 def test_a_loss_that_is_not_finite_stops_training_loudly(data, monkeypatch):
     X, y = data
     monkeypatch.setattr(
-        "msa_sk.models.cerberus.mask_loss", lambda mask, *_: mask.sum((1, 2, 3)) * float("nan")
+        "msa_sk.nn.cerberus.mask_loss", lambda mask, *_: mask.sum((1, 2, 3)) * float("nan")
     )
     estimator = Cerberus(**TINY)
     with pytest.raises(TrainingError, match="not finite in epoch 1.*'mi': nan"):
