@@ -18,6 +18,7 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 import msa_sk
+from msa_sk._arguments import check_path
 from msa_sk._files import atomic_path
 from msa_sk.exceptions import ModelFileError, ParameterError
 
@@ -89,7 +90,10 @@ def load(path: str | os.PathLike) -> Any:
     ModelFileError
         If the file is missing, not ours, damaged, altered in any byte, or newer than this
         version understands.
+    ParameterError
+        If it is no path.
     """
+    check_path(path)
     with refusing_made_up(path):
         document, arrays = read_document(path)
         if "checkpoint" in document:
@@ -152,7 +156,8 @@ def _fingerprint(file_format: int, body: bytes) -> str:
 def _read_body(path: Path) -> bytes:
     """Return what the first line vouches for, itself included."""
     if not path.is_file():
-        raise ModelFileError(str(path), "a model file", "nothing there", "Check the path.")
+        got = "a folder" if path.is_dir() else "nothing there"
+        raise ModelFileError(str(path), "a model file", got, "Check the path.")
     if path.stat().st_size > MAX_BYTES:
         raise ModelFileError(
             str(path),

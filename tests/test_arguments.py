@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msa_sk import Clip, Hierarchy, MixtureBaseline, Notes, Scene
+from msa_sk import Clip, Hierarchy, MixtureBaseline, Notes, Scene, load
 from msa_sk._arguments import (
     check_excerpt,
     check_folder,
@@ -120,6 +120,7 @@ READERS = {
     "read_midi": lambda path, _: read_midi(path),
     "read_parts": lambda path, _: read_parts(path),
     "Hierarchy.from_file": lambda path, _: Hierarchy.from_file(path),
+    "load": lambda path, _: load(path),
     "Folder": lambda path, _: Folder(path),
     "MAPS": lambda path, _: MAPS(path),
     "soundfont": lambda path, _: render_scenes(["a.mid"], path, cache_dir="stems"),

@@ -280,7 +280,7 @@ def test_damage_is_told_from_other_files(tmp_path, small):
         load(path)
     with pytest.raises(ModelFileError, match="expected a model file, got nothing there"):
         load(tmp_path / "missing.msa")
-    with pytest.raises(ModelFileError, match="expected a model file"):
+    with pytest.raises(ModelFileError, match="expected a model file, got a folder"):
         load(tmp_path)
 
 

@@ -14,10 +14,10 @@ from sklearn.exceptions import ConvergenceWarning
 from msa_sk._sklearn import StrOptions, real, whole
 from msa_sk._validation import check_random
 from msa_sk.audio import rms
-from msa_sk.base import has_rest, stack_sources
+from msa_sk.base import has_rest
 from msa_sk.exceptions import AudioError
 from msa_sk.masking import ratio_masks
-from msa_sk.records import Scene
+from msa_sk.records import Scene, stack_sources
 from msa_sk.spectral import STFT, Spectrogram, channel_rms
 from msa_sk.windowed import WindowedEstimator
 from msa_sk.windows import Heads

@@ -9,10 +9,10 @@ import numpy as np
 from msa_sk._sklearn import StrOptions, whole
 from msa_sk._validation import check_mixtures, check_scenes
 from msa_sk.audio import MAX_RATE, MIN_RATE
-from msa_sk.base import SceneEstimator, SpectralEstimator, has_rest, stack_sources
+from msa_sk.base import SceneEstimator, SpectralEstimator, has_rest
 from msa_sk.exceptions import InputError
 from msa_sk.masking import binary_masks, phase_sensitive_masks, ratio_masks
-from msa_sk.records import Mixture, Scene
+from msa_sk.records import Mixture, Scene, stack_sources
 from msa_sk.spectral import STFT, Spectrogram, channel_rms
 
 

@@ -24,7 +24,7 @@ from msa_sk._sklearn import (
 )
 from msa_sk._validation import check_parameters, check_random, check_scenes, names_in
 from msa_sk._version import __version__
-from msa_sk.base import has_rest, stack_sources
+from msa_sk.base import has_rest
 from msa_sk.exceptions import InputError, InstrumentError, ParameterError
 from msa_sk.neural.callbacks import KeepBest, Progress, TellSklearn
 from msa_sk.neural.checkpoint import Checkpoint, digest
@@ -42,7 +42,7 @@ from msa_sk.neural.parallel import as_first, joined
 from msa_sk.neural.randomness import isolated_seed
 from msa_sk.neural.schedule import SCHEDULES, Schedule
 from msa_sk.persistence import encode_parameters
-from msa_sk.records import Scene
+from msa_sk.records import Scene, stack_sources
 from msa_sk.spectral import STFT, Spectrogram
 from msa_sk.windowed import WindowedEstimator
 from msa_sk.windows import Heads

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 from sklearn.utils import check_random_state
 
-from msa_sk.base import SpectralEstimator, has_rest, stack_sources
+from msa_sk.base import SpectralEstimator, has_rest
 from msa_sk.masking import ratio_masks
 from msa_sk.persistence import register
-from msa_sk.records import Scene
+from msa_sk.records import Scene, stack_sources
 from msa_sk.rolls import LOWEST_PITCH, N_PITCHES, roll_to_notes
 from msa_sk.spectral import STFT
 
