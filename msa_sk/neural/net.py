@@ -1,5 +1,6 @@
 """The skorch net: one training step with named loss terms, and training that fails loudly."""
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +21,9 @@ from msa_sk.neural.clipping import GradientClipping
 from msa_sk.neural.data import SceneDataset, collate
 from msa_sk.neural.interrupts import deferred_interrupt
 from msa_sk.neural.parallel import n_processes, share_of
+
+if hasattr(os, "register_at_fork"):  # OpenMP would wait for threads that were not forked along
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 class SceneNet(NeuralNet):
