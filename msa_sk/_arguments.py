@@ -33,14 +33,14 @@ def check_value(value: Any, item: str, *allowed: Any, remedy: str = "Change it."
     try:
         validate_parameter_constraints({item: list(allowed)}, {item: value}, "")
     except InvalidParameterError as error:
-        expected = str(error).split(" must be ")[-1].split(" Got ")[0].rstrip(".")
+        _, expected = str(error).removesuffix(f". Got {value!r} instead.").split(" must be ", 1)
         raise ParameterError(item, expected, repr(value)[:80], remedy) from error
 
 
 def check_excerpt(start: Any, duration: Any) -> None:
     """Refuse a stretch of time that begins before 0 or does not last; seconds.
 
-    Data sets are cut into 100,000 excerpts: this takes a tenth of what `check_value` would.
+    Data sets are cut into 100,000 excerpts: this is quicker than `check_value`.
 
     Raises
     ------
@@ -73,19 +73,16 @@ def check_names(names: Any, item: str, at_least: int = 1) -> tuple[str, ...]:
     InstrumentError
         Also if one string comes instead of several.
     """
-    if isinstance(names, str) or not isinstance(names, Iterable):
-        remedy = f"Pass [{names!r}]." if isinstance(names, str) else "Pass ['piano', 'guitar']."
+    is_one = isinstance(names, str)
+    several = tuple(names) if isinstance(names, Iterable) and not is_one else (None,)
+    if not all(isinstance(name, str) for name in several):
+        remedy = f"Pass {[names] if is_one else ['piano', 'guitar']}."
         raise InstrumentError(item, "a sequence of names", repr(names)[:80], remedy)
-    names = tuple(names)
-    if not all(isinstance(name, str) for name in names):
-        raise InstrumentError(
-            item, "a sequence of names", repr(names)[:80], "Pass ['piano', 'guitar']."
-        )
-    if len(names) < at_least:
+    if len(several) < at_least:
         raise InstrumentError(item, "at least one name", "none", "Name an instrument.")
-    if len(set(names)) < len(names):
-        raise InstrumentError(item, "each name once", repr(names), "Leave out the doubles.")
-    return names
+    if len(set(several)) < len(several):
+        raise InstrumentError(item, "each name once", repr(several), "Leave out the doubles.")
+    return several
 
 
 def check_song(song: Any, item: str) -> None:

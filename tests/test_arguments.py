@@ -48,6 +48,7 @@ def test_what_is_allowed_passes():
         (True, [whole(1)], "an int in the range [1, inf)"),
         (1.5, [whole(1), None], "an int in the range [1, inf) or None"),
         (math.nan, [real(0)], "a float in the range [0.0, inf)"),
+        ("it must be a.b. Got it", [whole(1)], "an int in the range [1, inf)"),
         ({}, [Hierarchy], "an instance of 'msa_sk.hierarchy.Hierarchy'"),
     ],
 )

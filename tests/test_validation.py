@@ -311,7 +311,7 @@ def test_instruments_are_the_sorted_union():
         ([], "at least one name"),
         (["piano", "piano"], "each name once"),
         (3, "a sequence of names, got 3"),
-        ([3], "a sequence of names, got .3,"),
+        ([3], "a sequence of names, got .3."),
     ],
 )
 def test_unknown_instruments_are_refused(instruments, message):
