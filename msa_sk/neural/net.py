@@ -83,13 +83,13 @@ class SceneNet(NeuralNet):
 
     # One step
 
-    def infer(self, x: Any, **fit_params: Any) -> dict[str, Tensor]:
+    def infer(self, x: Any, **options: Any) -> dict[str, Tensor]:
         network = self.parallel if self.parallel and self.module_.training else self.module_
         inputs = to_tensor(x, device=self.device)
         if self.precision == "float32":
-            return network(**inputs)
+            return network(**inputs, **options)
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
-            heads = network(**inputs)
+            heads = network(**inputs, **options)
         return {name: head.float() for name, head in heads.items()}
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
