@@ -75,6 +75,12 @@ def test_a_search_in_two_processes_is_the_serial_one(data, serial):
     assert len(np.unique(serial)) == 4
 
 
+def test_a_search_in_two_threads_is_the_serial_one(data, serial):
+    """They share one generator of torch's."""
+    with joblib.parallel_backend("threading"), threadpool_limits(1):
+        np.testing.assert_array_equal(scores_of(data, n_jobs=2), serial)
+
+
 def test_a_search_over_dask_is_the_serial_one(data, serial):
     distributed = pytest.importorskip("distributed", reason="dask[distributed] is not installed")
     local = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}

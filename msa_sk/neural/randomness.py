@@ -1,15 +1,21 @@
 """Seeds that stay inside."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
+_one_at_a_time = threading.RLock()  # torch's generators are those of all threads
+
 
 @contextmanager
 def isolated_seed(seed: int) -> Iterator[None]:
-    """Seed torch's generators within the block; afterwards they are as they were."""
+    """Seed torch's generators within the block; afterwards they are as they were.
+
+    Threads wait for each other, so that what one draws is none of the others' business.
+    """
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices):
+    with _one_at_a_time, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield

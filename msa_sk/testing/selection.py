@@ -17,6 +17,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
+from msa_sk.base import SceneEstimator
 from msa_sk.records import Mixture, Scene
 from msa_sk.spectral import STFT
 from msa_sk.testing.asserting import assert_same, recorded_warnings
@@ -77,16 +78,23 @@ def check_workers_give_the_same(subject: Subject) -> None:
 
 
 def check_threads_give_the_same(subject: Subject) -> None:
-    """Several threads may ask one fitted estimator at once."""
+    """Eight threads may ask one fitted estimator at once; it stays as it is."""
 
     def predict(mixture: Mixture) -> Scene:
         with threadpool_limits(1):  # OpenMP counts its threads anew in each thread that asks
             return subject.fitted.predict([mixture])[0]
 
+    before = _state_of(subject.fitted)
     # Warning filters are one for all threads: what one ignores, another may see.
-    with recorded_warnings(), ThreadPoolExecutor(4) as threads:
-        predicted = list(threads.map(predict, subject.mixes))
-    assert_same(predicted, subject.predicted, "predicted in four threads")
+    with recorded_warnings(), ThreadPoolExecutor(8) as threads:
+        predicted = list(threads.map(predict, 2 * subject.mixes))
+    assert_same(predicted, 2 * subject.predicted, "predicted in eight threads")
+    assert _state_of(subject.fitted) == before, "predicting in threads changes the fitted state"
+
+
+def _state_of(estimator: SceneEstimator) -> tuple[str, dict[str, bytes]]:
+    values, arrays = estimator._get_state()
+    return repr(values), {name: np.asarray(array).tobytes() for name, array in arrays.items()}
 
 
 def check_grid_search(subject: Subject) -> None:

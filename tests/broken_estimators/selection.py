@@ -59,7 +59,7 @@ class DiffersInWorkers(Crossover):
         return replace(scene, sources=scene.sources[::-1].copy()) if in_worker else scene
 
 
-@breaks("check_threads_give_the_same", "predicted in four threads")
+@breaks("check_threads_give_the_same", "predicted in eight threads")
 class SharesOneDesk(Crossover):
     def _predict_one(self, item):
         self._desk = item
