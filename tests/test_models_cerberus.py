@@ -12,8 +12,7 @@ from msa_sk.datasets import make_scenes
 from msa_sk.exceptions import InputError, NotFittedError, ParameterError, TrainingError
 from msa_sk.masking import phase_sensitive_target
 from msa_sk.neural.batches import ShuffledBatches
-from msa_sk.neural.data import LevelledSTFT, SceneDataset, collate
-from msa_sk.neural.estimator import split_by_group
+from msa_sk.neural.data import LevelledSTFT, SceneDataset, collate, split_by_group
 from msa_sk.nn.cerberus import CerberusLoss, CerberusModule
 from msa_sk.spectral import Spectrogram
 

@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import scipy.signal
@@ -164,6 +165,18 @@ class SceneDataset(Dataset):
         return self._levels[i]
 
 
+@dataclass(frozen=True)
+class Redraw:
+    """What a sampler draws for an epoch, seen through the STFT of one spectrogram."""
+
+    draws: Any  # as `SceneSampler.prepare` returns them
+    pattern: Spectrogram
+
+    def __call__(self, epoch: int) -> tuple[list[Spectrogram], list[Scene]]:
+        mixtures, scenes = self.draws.epoch(epoch)
+        return [replace(self.pattern, mixture=mixture) for mixture in mixtures], scenes
+
+
 class SampledDataset(SceneDataset):
     """Windows of scenes that a sampler draws anew for each epoch.
 
@@ -197,6 +210,28 @@ def some_examples(
     """Give so many (inputs, targets), evenly spaced; all, if there are fewer."""
     for index in np.unique(np.linspace(0, len(dataset) - 1, n_examples).astype(int)):
         yield dataset[int(index)]
+
+
+def split_by_group(
+    items: Sequence[Spectrogram], fraction: float, random: np.random.RandomState
+) -> tuple[list[int], list[int]]:
+    """Return indices for training and validation that share no song.
+
+    Mixtures without a group are songs of their own. With fewer than two songs, or a fraction
+    of 0, nothing is held out.
+    """
+    songs: dict[Any, list[int]] = {}
+    for i, item in enumerate(items):
+        group = item.mixture.group
+        songs.setdefault(("mixture", i) if group is None else group, []).append(i)
+    order = random.permutation(len(songs))
+    n_held_out = round(fraction * len(songs)) if len(songs) > 1 else 0
+    if fraction > 0 and len(songs) > 1:
+        n_held_out = min(max(1, n_held_out), len(songs) - 1)
+    members = list(songs.values())
+    held_out = sorted(i for k in order[:n_held_out] for i in members[k])
+    kept = sorted(i for k in order[n_held_out:] for i in members[k])
+    return kept, held_out
 
 
 def warn_of_unheard(scenes: Sequence[Scene], instruments: Sequence[str], part: str) -> None:

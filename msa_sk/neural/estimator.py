@@ -5,7 +5,6 @@ import json
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
@@ -31,9 +30,11 @@ from msa_sk.neural.checkpoint import Checkpoint, digest
 from msa_sk.neural.data import (
     Example,
     LevelledSTFT,
+    Redraw,
     SampledDataset,
     SceneDataset,
     collate,
+    split_by_group,
     warn_of_unheard,
     window_norm,
 )
@@ -503,40 +504,6 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             if k.startswith(prefix)
         }
         self.net_.module_.load_state_dict(weights)
-
-
-@dataclass(frozen=True)
-class Redraw:
-    """What a sampler draws for an epoch, seen through the STFT of one spectrogram."""
-
-    draws: Any  # as `SceneSampler.prepare` returns them
-    pattern: Spectrogram
-
-    def __call__(self, epoch: int) -> tuple[list[Spectrogram], list[Scene]]:
-        mixtures, scenes = self.draws.epoch(epoch)
-        return [replace(self.pattern, mixture=mixture) for mixture in mixtures], scenes
-
-
-def split_by_group(
-    items: Sequence[Spectrogram], fraction: float, random: np.random.RandomState
-) -> tuple[list[int], list[int]]:
-    """Return indices for training and validation that share no song.
-
-    Mixtures without a group are songs of their own. With fewer than two songs, or a fraction
-    of 0, nothing is held out.
-    """
-    songs: dict[Any, list[int]] = {}
-    for i, item in enumerate(items):
-        group = item.mixture.group
-        songs.setdefault(("mixture", i) if group is None else group, []).append(i)
-    order = random.permutation(len(songs))
-    n_held_out = round(fraction * len(songs)) if len(songs) > 1 else 0
-    if fraction > 0 and len(songs) > 1:
-        n_held_out = min(max(1, n_held_out), len(songs) - 1)
-    members = list(songs.values())
-    held_out = sorted(i for k in order[:n_held_out] for i in members[k])
-    kept = sorted(i for k in order[n_held_out:] for i in members[k])
-    return kept, held_out
 
 
 def resolve_device(device: str) -> str:
