@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import time
+import zipfile
 
 import joblib
 import numpy as np
@@ -120,6 +121,17 @@ def test_what_was_settled_by_fit_and_has_changed_is_named(tmp_path, fitted, name
         with pytest.raises(ParameterError, match=message):
             use()
     assert not (tmp_path / "x.msa").exists()
+
+
+def test_a_model_of_another_device_is_loaded_onto_what_is_there(tmp_path, fitted, tiny_scenes):
+    document, arrays = persistence.read_document(fitted["cerberus"].save(tmp_path / "x.msa"))
+    document["estimator"]["parameters"]["device"] = "cuda:99"
+    back = load(persistence.write_document(tmp_path / "y.msa", document, arrays))
+    assert back.device == "auto"
+    expected = fitted["cerberus"].predict(tiny_scenes[0][:1])[0]
+    found = back.predict(tiny_scenes[0][:1])[0]
+    np.testing.assert_allclose(found.sources, expected.sources, atol=1e-5)
+    np.testing.assert_allclose(found.rolls, expected.rolls, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -278,6 +290,11 @@ def test_damage_is_told_from_other_files(tmp_path, small):
     path.write_bytes(b"")
     with pytest.raises(ModelFileError, match="got another kind of file"):
         load(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr("../escaped", bytes(10**8))
+    with pytest.raises(ModelFileError, match="got another kind of file"):
+        load(path)
+    assert [*tmp_path.parent.glob("escaped")] == []
     with pytest.raises(ModelFileError, match="expected a model file, got nothing there"):
         load(tmp_path / "missing.msa")
     with pytest.raises(ModelFileError, match="expected a model file, got a folder"):

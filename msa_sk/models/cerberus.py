@@ -155,7 +155,8 @@ class Cerberus(NeuralEstimator):
         Of the network's products, in training and in predict; "auto" takes bfloat16 where the
         device multiplies it faster. Weights, losses and all that is returned are float32.
     device : str, default="auto"
-        "cpu", "cuda", ...; "auto" takes the fastest that is there.
+        "cpu", "cuda", ...; "auto" takes the fastest that is there, and so does a loaded model
+        whose device is not.
     random_state : int, RandomState instance or None, default=None
     verbose : int, default=1
         0 is silent; progress is only ever shown on a terminal.

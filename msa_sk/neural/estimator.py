@@ -495,6 +495,10 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         super()._set_state(values, arrays)
         self.has_rest_ = values["has_rest_"]
         self.history_, self.n_iter_ = values["history_"], values["n_iter_"]
+        try:
+            resolve_device(self.device)
+        except ParameterError:  # it was another machine's
+            self.device = "auto"
         with isolated_seed(0):
             self.net_ = self._make_net(0).initialize().recall(self.history_)
         prefix = "module."
