@@ -108,6 +108,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         "verbose": ["verbose"],
     }
 
+    device: str
     net_: SceneNet
 
     # Of this machine and this run, and not of the model.
