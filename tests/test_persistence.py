@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -21,6 +22,7 @@ from msa_sk import (
     STFT,
     Cerberus,
     IdealMaskSeparator,
+    Mixture,
     MixtureBaseline,
     NMFSeparator,
     attach_truth,
@@ -30,6 +32,7 @@ from msa_sk import (
 )
 from msa_sk.exceptions import InputError, ModelFileError, NotFittedError, ParameterError
 
+SAVED_BEFORE = sorted(Path(__file__).parent.glob("fixtures/*/*.msa"))
 TINY_NMF = {"n_components": 3, "max_iter": 5, "random_state": 0}
 TINY_NET = {
     "hidden_size": 4,
@@ -121,6 +124,25 @@ def test_what_was_settled_by_fit_and_has_changed_is_named(tmp_path, fitted, name
         with pytest.raises(ParameterError, match=message):
             use()
     assert not (tmp_path / "x.msa").exists()
+
+
+@pytest.mark.parametrize("path", SAVED_BEFORE, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_what_was_saved_before_predicts_as_it_did(path):
+    """By what ``fixtures/make.py`` made, of each format there ever was."""
+    with np.load(path.with_suffix(".npz")) as before:
+        mixture = Mixture(before["mixture"], int(before["rate"]))
+        (scene,) = load(path).predict([mixture])
+        assert scene.instruments == tuple(before["instruments"])
+        np.testing.assert_allclose(scene.sources, before["sources"], atol=1e-4)
+        assert np.abs(before["sources"]).max() > 0.1
+        assert (scene.rolls is not None) == ("rolls" in before)
+        if "rolls" in before:
+            np.testing.assert_allclose(scene.rolls, before["rolls"], atol=1e-3)
+
+
+def test_every_format_has_its_files():
+    formats = {path.parent.name for path in SAVED_BEFORE}
+    assert formats == {f"format-{n}" for n in range(1, persistence.FORMAT + 1)}
 
 
 def test_a_model_of_another_device_is_loaded_onto_what_is_there(tmp_path, fitted, tiny_scenes):
