@@ -8,11 +8,16 @@ from msa_sk._version import __version__
 # Everything is imported when it is first asked for: torch costs seconds, NMF does not need it.
 _WHERE = {
     "Cerberus": "msa_sk.models.cerberus",
+    "Chimera": "msa_sk.models.family",
     "Clip": "msa_sk.clips",
     "CoherentMixing": "msa_sk.datasets.sampling",
+    "DeepClustering": "msa_sk.models.family",
+    "DeepClusteringTranscriber": "msa_sk.models.family",
     "Hierarchy": "msa_sk.hierarchy",
     "IdealMaskSeparator": "msa_sk.models.reference",
     "IncoherentMixing": "msa_sk.datasets.sampling",
+    "MaskInference": "msa_sk.models.family",
+    "MaskInferenceTranscriber": "msa_sk.models.family",
     "Mixture": "msa_sk.records",
     "MixtureBaseline": "msa_sk.models.reference",
     "NMFSeparator": "msa_sk.models.nmf",
@@ -21,6 +26,7 @@ _WHERE = {
     "STFT": "msa_sk.spectral",
     "Scene": "msa_sk.records",
     "Spectrogram": "msa_sk.spectral",
+    "Transcriber": "msa_sk.models.family",
     "attach_truth": "msa_sk.models.reference",
     "load": "msa_sk.persistence",
     "save": "msa_sk.persistence",
@@ -28,11 +34,16 @@ _WHERE = {
 
 __all__ = [
     "Cerberus",
+    "Chimera",
     "Clip",
     "CoherentMixing",
+    "DeepClustering",
+    "DeepClusteringTranscriber",
     "Hierarchy",
     "IdealMaskSeparator",
     "IncoherentMixing",
+    "MaskInference",
+    "MaskInferenceTranscriber",
     "Mixture",
     "MixtureBaseline",
     "NMFSeparator",
@@ -41,6 +52,7 @@ __all__ = [
     "STFT",
     "Scene",
     "Spectrogram",
+    "Transcriber",
     "__version__",
     "attach_truth",
     "load",
@@ -52,6 +64,14 @@ if TYPE_CHECKING:
     from msa_sk.datasets.sampling import CoherentMixing, IncoherentMixing, QueryMixing
     from msa_sk.hierarchy import Hierarchy
     from msa_sk.models.cerberus import Cerberus
+    from msa_sk.models.family import (
+        Chimera,
+        DeepClustering,
+        DeepClusteringTranscriber,
+        MaskInference,
+        MaskInferenceTranscriber,
+        Transcriber,
+    )
     from msa_sk.models.nmf import NMFSeparator
     from msa_sk.models.reference import IdealMaskSeparator, MixtureBaseline, attach_truth
     from msa_sk.notes import Notes

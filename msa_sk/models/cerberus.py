@@ -101,6 +101,11 @@ class Cerberus(NeuralEstimator):
         Whether each bin is normalized in each batch, and then scaled as is learnt (section
         4.3.5). What `predict` normalizes by are running means of that, which begin at what
         bins are normalized by in any case: their mean and variance over the training data.
+    separate_by : {"mask", "embedding"} or None, default=None
+        The head that separates, which `set_params` may change after `fit`; None takes masks,
+        and where `mi_weight` is 0 embeddings, which k-means clusters.
+    clustering_loss : {"affinity", "whitened"}, default="affinity"
+        That of eq. 3.1, or the whitened k-means objective of Wang, Le Roux and Hershey (2018).
     embedding_size : int, default=20
         Dimensions of a bin's embedding.
     embedding_stride : int, default=8
@@ -198,13 +203,12 @@ class Cerberus(NeuralEstimator):
     n_iter_ : int
         Epochs run.
     centroids_ : ndarray of shape (n_sources, embedding_size)
-        The mean embedding of each source; only where mask inference is off and deep
-        clustering separates.
+        The mean embedding of each source; only where `dc_weight` is above 0.
 
     Notes
     -----
-    Separation uses the masks and, where `mi_weight` is 0, k-means on the embeddings, started
-    from the centroids that training found, so that clusters keep their instruments' names.
+    k-means on embeddings starts from the centroids that training found, so that clusters keep
+    their instruments' names.
     What the training mixtures hold besides the wanted instruments is one more source of the
     network that stays in the mixture.
 
@@ -218,6 +222,7 @@ class Cerberus(NeuralEstimator):
     ('guitar', 'piano')
     """
 
+    _presets = PRESETS
     _parameter_constraints = {
         **NeuralEstimator._parameter_constraints,
         "dc_weight": [real(0)],
@@ -227,6 +232,8 @@ class Cerberus(NeuralEstimator):
         "n_layers": [whole(1)],
         "dropout": [real(0, 1, closed="left")],
         "batch_norm": ["boolean"],
+        "separate_by": [None, StrOptions({"mask", "embedding"})],
+        "clustering_loss": [StrOptions({"affinity", "whitened"})],
         "embedding_size": [whole(1)],
         "embedding_stride": [whole(1)],
         "input_scale": [StrOptions({"log", "magnitude"})],
@@ -243,7 +250,7 @@ class Cerberus(NeuralEstimator):
     _open_to_warm_start = (*NeuralEstimator._open_to_warm_start, "n_layers", *_HEADS)
     _not_trained_by = (
         *NeuralEstimator._not_trained_by,
-        *("threshold", "drum_threshold", "min_note", "max_gap"),
+        *("separate_by", "threshold", "drum_threshold", "min_note", "max_gap"),
     )
 
     def __init__(
@@ -256,6 +263,8 @@ class Cerberus(NeuralEstimator):
         n_layers: int = 2,
         dropout: float = 0.0,
         batch_norm: bool = False,
+        separate_by: str | None = None,
+        clustering_loss: str = "affinity",
         embedding_size: int = 20,
         embedding_stride: int = 8,
         input_scale: str = "log",
@@ -293,6 +302,8 @@ class Cerberus(NeuralEstimator):
         self.n_layers = n_layers
         self.dropout = dropout
         self.batch_norm = batch_norm
+        self.separate_by = separate_by
+        self.clustering_loss = clustering_loss
         self.embedding_size = embedding_size
         self.embedding_stride = embedding_stride
         self.input_scale = input_scale
@@ -351,7 +362,7 @@ class Cerberus(NeuralEstimator):
         >>> Cerberus.from_preset("chapter3", max_epochs=10).n_layers
         4
         """
-        return from_preset(cls, PRESETS, name, changes)
+        return from_preset(cls, cls._presets, name, changes)
 
     def _settling(self) -> dict[str, str]:
         heads = {name: "0" if getattr(self, name) == 0 else "above 0" for name in _HEADS}
@@ -377,6 +388,7 @@ class Cerberus(NeuralEstimator):
                 "all of them 0",
                 "Give the wanted head a weight.",
             )
+        self._check_separate_by()
         separates, transcribes = (self._scene_tags()[n] for n in ("separates", "transcribes"))
         known = [
             i
@@ -418,6 +430,7 @@ class Cerberus(NeuralEstimator):
             self.tr_weight,
             self.transcription_loss,
             self.embedding_stride,
+            self.clustering_loss,
         )
         return [name for name, weight in loss.weights.items() if weight > 0], loss
 
@@ -450,7 +463,7 @@ class Cerberus(NeuralEstimator):
         module.standardise([torch.from_numpy(x["magnitude"]) for x, _ in some_examples(dataset)])
 
     def _after_training(self, dataset: SceneDataset) -> None:
-        if self._clusters:
+        if self.dc_weight > 0:
             self.centroids_ = self._learn_centroids(dataset)
 
     def _learn_centroids(self, dataset: SceneDataset) -> np.ndarray:
@@ -469,8 +482,19 @@ class Cerberus(NeuralEstimator):
 
     @property
     def _clusters(self) -> bool:
-        """Whether embeddings separate, as nothing else does."""
-        return self.mi_weight == 0 and self.dc_weight > 0
+        """Whether embeddings separate."""
+        self._check_separate_by()
+        return self.separate_by == "embedding" or (self.mi_weight == 0 and self.dc_weight > 0)
+
+    def _check_separate_by(self) -> None:
+        weights = {None: 1, "mask": self.mi_weight, "embedding": self.dc_weight}
+        if weights[self.separate_by] == 0:
+            raise ParameterError(
+                f"{type(self).__name__}(separate_by=)",
+                "a head whose weight is above 0",
+                repr(self.separate_by),
+                "Give it a weight and fit, or leave it at None.",
+            )
 
     def _look(self, magnitude: np.ndarray, survey: np.ndarray | None = None) -> Heads:
         heads = self._heads(magnitude, wanted=["embedding" if self._clusters else "mask", "roll"])

@@ -7,10 +7,17 @@ from torch import Tensor, nn
 
 from msa_sk.nn.bodies import BLSTM
 from msa_sk.nn.heads import EmbeddingHead, MaskHead, RollHead
-from msa_sk.nn.losses import deep_clustering_loss, frame_mask, mask_loss, roll_loss
+from msa_sk.nn.losses import (
+    deep_clustering_loss,
+    frame_mask,
+    mask_loss,
+    roll_loss,
+    whitened_clustering_loss,
+)
 
 # Quieter magnitudes look alike to the network.
 _INPUT_FLOOR = 1e-4
+_CLUSTERING_LOSSES = {"affinity": deep_clustering_loss, "whitened": whitened_clustering_loss}
 
 
 class CerberusModule(nn.Module):
@@ -133,10 +140,12 @@ class CerberusLoss:
         tr_weight: float,
         transcription_loss: str = "mse",
         embedding_stride: int = 1,
+        clustering_loss: str = "affinity",
     ):
         self.weights = {"dc": dc_weight, "mi": mi_weight, "tr": tr_weight}
         self.transcription_loss = transcription_loss
         self.embedding_stride = embedding_stride
+        self.clustering_loss = _CLUSTERING_LOSSES[clustering_loss]
 
     def __call__(self, heads: dict[str, Tensor], target: dict[str, Tensor]) -> dict[str, Tensor]:
         valid = frame_mask(target["lengths"], target["magnitude"].shape[-1])
@@ -146,7 +155,7 @@ class CerberusLoss:
             all_embedded = heads["embedding"].shape[1] == valid.shape[1]
             frames = slice(None, None, 1 if all_embedded else self.embedding_stride)
             weight = (target["audible"].mT * valid[..., None])[:, frames]
-            loss = deep_clustering_loss(
+            loss = self.clustering_loss(
                 heads["embedding"],
                 target["dominant"].mT[:, frames].long(),
                 weight,

@@ -77,6 +77,35 @@ class _DeepClustering(torch.autograd.Function):
         return gradient.unflatten(1, root.shape[1:3]).mul_(root), None, None, None
 
 
+def whitened_clustering_loss(
+    embedding: Tensor, dominant: Tensor, weight: Tensor, n_sources: int
+) -> Tensor:
+    """Deep clustering that does not depend on how embeddings are spread or how loud sources are.
+
+    Embeddings are whitened, and what of them their sources' means do not explain is the loss:
+    ``D - tr((V'V)^-1 V'Y (Y'Y)^-1 Y'V)``, of which the mean over the D dimensions is returned
+    (Wang, Le Roux and Hershey, "Alternative objective functions for deep clustering", ICASSP
+    2018). It lies between 1 - n_sources / D and 1. Parameters are as in `deep_clustering_loss`.
+
+    Returns
+    -------
+    loss : Tensor of shape (n_batch,)
+    """
+    v = embedding.to(torch.promote_types(embedding.dtype, torch.float32))
+    y = torch.nn.functional.one_hot(dominant, n_sources).to(v.dtype)
+    total = weight.flatten(1).sum(1).clamp(min=1e-12)
+    root = (weight / total[:, None, None]).sqrt()[..., None]
+    v, y = (v * root).flatten(1, 2), (y * root).flatten(1, 2)
+    with torch.autocast(v.device.type, enabled=False):
+        n_dimensions = v.shape[-1]
+        # Embeddings of one direction alone cannot be whitened.
+        slack = 1e-4 * torch.eye(n_dimensions, dtype=v.dtype, device=v.device)
+        sums = v.mT @ y
+        means = sums / y.square().sum(1).clamp(min=1e-12)[:, None]
+        explained = torch.linalg.solve(v.mT @ v + slack, means @ sums.mT)
+        return 1 - explained.diagonal(dim1=-2, dim2=-1).sum(-1) / n_dimensions
+
+
 def mask_loss(mask: Tensor, magnitude: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """Mean absolute error of masked magnitudes (eq. 3.2).
 

@@ -10,31 +10,35 @@ from msa_sk.spectral import STFT
 
 _SMALL_STFT = STFT(sample_rate=8000, n_fft=256, hop_length=64)
 _SMALL_NMF = {"n_components": 4, "max_iter": 20, "transformer": _SMALL_STFT}
-_SMALL_CERBERUS = {
+_SMALL_NETWORK = {
     "hidden_size": 8,
     "n_layers": 1,
-    "embedding_size": 4,
     "max_epochs": 1,
     "transformer": _SMALL_STFT,
     "device": "cpu",
     "verbose": 0,
 }
+_SMALL_CERBERUS = {**_SMALL_NETWORK, "embedding_size": 4}
 
 # Parameters of the estimators that are checked, by class: the first is the system as it
 # usually is, the others are what its parameters can make of it.
 _TINY: dict[str, list[dict]] = {
     "Cerberus": [
         _SMALL_CERBERUS,
-        {**_SMALL_CERBERUS, "dc_weight": 0, "mi_weight": 0},
-        {**_SMALL_CERBERUS, "mi_weight": 0, "tr_weight": 0},
     ],
+    "Chimera": [{**_SMALL_CERBERUS, "separate_by": "embedding"}],
+    "DeepClustering": [_SMALL_CERBERUS],
+    "DeepClusteringTranscriber": [_SMALL_CERBERUS],
     "IdealMaskSeparator": [{"transformer": _SMALL_STFT}],
+    "MaskInference": [_SMALL_NETWORK],
+    "MaskInferenceTranscriber": [_SMALL_NETWORK],
     "MixtureBaseline": [{"sample_rate": 8000}],
     "NMFSeparator": [
         _SMALL_NMF,
         {**_SMALL_NMF, "beta_loss": "frobenius"},
         {**_SMALL_NMF, "blind": True},
     ],
+    "Transcriber": [_SMALL_NETWORK],
 }
 
 # What a system's mixtures must hold besides audio, by class.
