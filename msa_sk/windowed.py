@@ -1,8 +1,10 @@
 """Systems that find masks and piano rolls in magnitudes, and so may work window by window."""
 
+import itertools
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from msa_sk.rolls import roll_to_notes
 from msa_sk.spectral import Spectrogram, channel_rms
 from msa_sk.streams import ResampleStream, read_blocks
 from msa_sk.windows import Heads, Inverse, Windows, crossfade
+
+_AT_ONCE = 4  # windows; of more, a network is hardly faster
 
 
 class WindowedEstimator(SpectralEstimator):
@@ -35,6 +39,10 @@ class WindowedEstimator(SpectralEstimator):
         Their first axis is that of `instruments_`. More masks are of what stays in the mixture.
         `survey` is None where the magnitude is that of a whole mixture.
         """
+
+    def _look_at(self, magnitudes: Sequence[np.ndarray], survey: Any = None) -> list[Heads]:
+        """Look at several windows of one length; together, where that is faster."""
+        return [self._look(magnitude, survey) for magnitude in magnitudes]
 
     def _magnitude(self, spectrum: np.ndarray, level: float) -> np.ndarray:
         """Return what `_look` takes, of the spectrum of a mixture with this RMS."""
@@ -85,9 +93,12 @@ class WindowedEstimator(SpectralEstimator):
         )
 
         def looks() -> Iterator[tuple[np.ndarray, Heads]]:
-            for spectrum, (first, last) in zip(windows.spectra(), bounds, strict=True):
-                magnitude = self._magnitude(spectrum[..., : last - first], level)
-                yield spectrum, self._look(magnitude, survey)
+            lengths = [last - first for first, last in bounds]
+            pairs = zip(windows.spectra(), lengths, strict=True)
+            for length, alike in itertools.groupby(pairs, itemgetter(1)):
+                while spectra := [one for one, _ in itertools.islice(alike, _AT_ONCE)]:
+                    magnitudes = [self._magnitude(one[..., :length], level) for one in spectra]
+                    yield from zip(spectra, self._look_at(magnitudes, survey), strict=True)
 
         verbose = bool(getattr(self, "verbose", False))
         pieces = progress(crossfade(looks(), bounds), len(bounds), "predict", "window", verbose)

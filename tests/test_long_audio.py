@@ -244,9 +244,9 @@ def test_clusters_have_one_centre_in_all_windows(data, long):
         1, 0, 0, hidden_size=8, max_epochs=2, transformer=SMALL, random_state=0, verbose=0
     ).fit(*data)
     looks = []
-    estimator._look = lambda magnitude, survey=None: (
+    estimator._read = lambda heads, magnitude, survey: (
         looks.append(survey),
-        type(estimator)._look(estimator, magnitude, survey),
+        type(estimator)._read(estimator, heads, magnitude, survey),
     )[1]
     scene = estimator.set_params(window_seconds=3.0).predict([long])[0]
     surveys = {survey.tobytes() for survey in looks}

@@ -496,8 +496,10 @@ class Cerberus(NeuralEstimator):
                 "Give it a weight and fit, or leave it at None.",
             )
 
-    def _look(self, magnitude: np.ndarray, survey: np.ndarray | None = None) -> Heads:
-        heads = self._heads(magnitude, wanted=["embedding" if self._clusters else "mask", "roll"])
+    def _wanted(self) -> Sequence[str]:
+        return ["embedding" if self._clusters else "mask", "roll"]
+
+    def _read(self, heads: Heads, magnitude: np.ndarray, survey: np.ndarray | None) -> Heads:
         found = {}
         if "mask" in heads:
             found["mask"] = heads["mask"]
@@ -514,13 +516,10 @@ class Cerberus(NeuralEstimator):
         """Return centres of clusters for all windows, from as many frames as one window has."""
         if not self._clusters:
             return None
-        kept = [
-            (
-                self._heads(magnitude, wanted=["embedding"])["embedding"][::n_windows],
-                magnitude.T[::n_windows],
-            )
-            for magnitude in magnitudes
-        ]
+        kept = []
+        for magnitude in magnitudes:
+            (heads,) = self._heads([magnitude], ["embedding"])
+            kept.append((heads["embedding"][::n_windows], magnitude.T[::n_windows]))
         return self._centres(*map(np.concatenate, zip(*kept, strict=True)))
 
     def _centres(self, embedding: np.ndarray, magnitude: np.ndarray) -> np.ndarray:

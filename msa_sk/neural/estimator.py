@@ -1,4 +1,4 @@
-"""The estimator that has a network: four hooks, and everything around them."""
+"""The estimator that has a network: five hooks, and everything around them."""
 
 import copy
 import json
@@ -54,16 +54,17 @@ _METHODS_OF_CALLBACKS = [name for name in dir(Callback) if not name.startswith("
 class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
     """Base class of systems that learn by gradient.
 
-    A subclass has four hooks:
+    A subclass has five hooks:
 
     - ``_make_module(n_bins, n_sources)`` gives the network, a torch module that takes
-      ``magnitude`` (n_batch, n_bins, n_frames) and ``lengths`` (n_batch,) and returns a dict
-      of raw heads;
+      ``magnitude`` (n_batch, n_bins, n_frames), ``lengths`` (n_batch,) and the names of heads
+      that are ``wanted``, and returns a dict of raw heads;
     - ``_make_loss()`` gives ``(terms, loss)``: the names of the loss terms and a callable
       ``loss(heads, target) -> dict of Tensor``;
     - ``_make_target(spectrogram, levelled, scene)`` gives the arrays that the loss reads;
-    - ``_look(magnitude, survey)`` makes masks and posteriors of what ``_heads(magnitude)``
-      gives; see `WindowedEstimator`.
+    - ``_wanted()`` names the heads that predict needs;
+    - ``_read(heads, magnitude, survey)`` makes masks and posteriors of them, for one mixture or
+      window; see `WindowedEstimator`.
 
     The number of sources that the network knows is that of `instruments_`, and one more for
     the rest where the training mixtures hold more than the wanted instruments. What depends on
@@ -127,6 +128,12 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
 
     @abstractmethod
     def _make_loss(self) -> tuple[Sequence[str], Callable]: ...
+
+    @abstractmethod
+    def _wanted(self) -> Sequence[str]: ...
+
+    @abstractmethod
+    def _read(self, heads: Heads, magnitude: np.ndarray, survey: Any) -> Heads: ...
 
     @abstractmethod
     def _make_target(
@@ -480,10 +487,22 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
     def _magnitude(self, spectrum: np.ndarray, level: float) -> np.ndarray:
         return super()._magnitude(spectrum, level * window_norm(self.transformer_))
 
-    def _heads(self, magnitude: np.ndarray, **options: Any) -> Heads:
-        """Return what the network gives for one magnitude; options go to its ``forward``."""
-        batch, _ = collate([({"magnitude": magnitude}, {})])
-        return {name: head[0] for name, head in self.net_.heads(batch, **options).items()}
+    def _look(self, magnitude: np.ndarray, survey: Any = None) -> Heads:
+        return self._look_at([magnitude], survey)[0]
+
+    def _look_at(self, magnitudes: Sequence[np.ndarray], survey: Any = None) -> list[Heads]:
+        return [
+            self._read(heads, magnitude, survey)
+            for heads, magnitude in zip(
+                self._heads(magnitudes, self._wanted()), magnitudes, strict=True
+            )
+        ]
+
+    def _heads(self, magnitudes: Sequence[np.ndarray], wanted: Sequence[str]) -> list[Heads]:
+        """Return what the network gives for magnitudes of one shape."""
+        batch, _ = collate([({"magnitude": magnitude}, {}) for magnitude in magnitudes])
+        heads = self.net_.heads(batch, wanted=wanted)
+        return [{name: head[i] for name, head in heads.items()} for i in range(len(magnitudes))]
 
     def _get_state(self) -> tuple[dict, dict[str, np.ndarray]]:
         values, arrays = super()._get_state()
