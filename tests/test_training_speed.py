@@ -167,7 +167,8 @@ def test_open_unmix_has_its_shapes_and_sizes(inference):
 def test_the_inference_report(inference, tmp_path):
     inference.main(["--results", str(tmp_path)])
     rows = json.loads((tmp_path / "inference_speed-tiny.json").read_text())["rows"]
-    assert [row["against"] for row in rows][-1] == "all heads"
+    against = [row["against"] for row in rows]
+    assert "all heads" in against and against[-1].startswith("float32 (masks differ by at most")
     assert all(row["holds"] in (True, None) for row in rows)
 
 
@@ -176,4 +177,4 @@ def test_times_are_per_sample(inference, monkeypatch):
     monkeypatch.setattr(inference, "race", lambda *_: (figures, None, None))
     row = inference.per_million(None, None, (1_000_000, 4_000_000), 3)
     assert row == {"ours": 1.0, "peer": 2.0, "ratio": 2.0, "n_runs": 3}
-    assert inference.real_time(row) == "62 and 6 times real time"
+    assert inference.real_time(row) == "31 and 6 times real time"  # in stereo
