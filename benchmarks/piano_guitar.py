@@ -17,30 +17,25 @@ The bar, asserted from the size small upwards:
 ``python -m benchmarks.piano_guitar --size tiny|small [--seed 0]``
 """
 
-import os
 import tempfile
 import time
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import clone
-from sklearn.model_selection import StratifiedKFold
 
 from benchmarks._report import parse_arguments, write_report
+from benchmarks._songs import Songs, folds, render, solos
 from msa_sk import Cerberus, IdealMaskSeparator, MixtureBaseline, NMFSeparator, attach_truth
 from msa_sk.base import SceneEstimator
-from msa_sk.datasets import Excerpts, mix_incoherent, render_scenes
-from msa_sk.exceptions import MsaWarning
+from msa_sk.datasets import mix_incoherent
 from msa_sk.metrics import Comparison, Evaluation, SceneScorer
 from msa_sk.neural.allocator import keep_large_buffers
 
 INSTRUMENTS = ("piano", "guitar")
 METRICS = ("si_sdri", "sdr", "frame_f1", "note_onset_f1")
-Songs = tuple[list, list]  # mixtures and scenes
+VARIATION = {"programs": {"piano": range(8)}, "transpose": 5}
 
 
 class Size(NamedTuple):
@@ -69,9 +64,9 @@ def main() -> None:
         raise SystemExit(f"{arguments.size}: this benchmark has the sizes {', '.join(SIZES)}.")
     size, start = SIZES[arguments.size], time.monotonic()
     with tempfile.TemporaryDirectory() as stems:
-        songs = render(size, stems)
+        songs = render(INSTRUMENTS, stems, size.n_songs)
         versions = [
-            render(size, stems, programs={"piano": range(8)}, transpose=5, random_state=seed)
+            render(INSTRUMENTS, stems, size.n_songs, **VARIATION, random_state=seed)
             for seed in range(size.n_versions)
         ]
         results = Parallel(n_jobs=2)(
@@ -110,7 +105,9 @@ class Result(NamedTuple):
 def run(fold: int, train: list[Songs], test: Songs, size: Size, seed: int) -> Result:
     """Train on some songs and test on others; two of these run at a time, a core each."""
     keep_large_buffers()
-    X_test, y_test = mix_incoherent(*excerpts(test, PER_TEST_SONG), size.n_test, random_state=seed)
+    X_test, y_test = mix_incoherent(
+        *solos(test, INSTRUMENTS, PER_TEST_SONG), size.n_test, random_state=seed
+    )
     X_test = attach_truth(X_test, y_test)
     scores, minutes = {}, {}
     for name, (system, X, y) in systems_of(train, size, seed).items():
@@ -129,8 +126,8 @@ def systems_of(
     train: list[Songs], size: Size, seed: int
 ) -> dict[str, tuple[SceneEstimator, list, list]]:
     """Return the systems, new, each with what it learns from."""
-    plain = excerpts(train[0], PER_SONG)
-    varied = [excerpts(version, PER_SONG // size.n_versions) for version in train[1:]]
+    plain = solos(train[0], INSTRUMENTS, PER_SONG)
+    varied = [solos(version, INSTRUMENTS, PER_SONG // size.n_versions) for version in train[1:]]
     everything = (sum(parts, []) for parts in zip(plain, *varied, strict=True))
     X, y = mix_incoherent(*everything, size.n_mixtures, random_state=seed)
     X_plain, y_plain = mix_incoherent(*plain, size.n_nmf, random_state=seed)
@@ -150,53 +147,6 @@ def systems_of(
         "Cerberus": (cerberus, X, y),
         "ideal ratio mask": (IdealMaskSeparator(), X[:1], y[:1]),
     }
-
-
-def render(size: Size, stems: str, **variation: Any) -> Songs:
-    """Return all songs that hold piano or guitar."""
-    folder = os.environ.get("MSA_SK_DATA")
-    if not folder:
-        raise SystemExit("Set MSA_SK_DATA to the folder that holds midi/ and soundfonts/.")
-    files = sorted(Path(folder).glob("midi/*/*.mid"))[: size.n_songs]
-    soundfont = next(Path(folder).glob("soundfonts/*.sf2"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", MsaWarning)  # songs without piano or guitar
-        return render_scenes(
-            files, soundfont, INSTRUMENTS, require="any", cache_dir=stems, n_jobs=2, **variation
-        )
-
-
-def folds(
-    songs: Songs, versions: Sequence[Songs], n_folds: int
-) -> Iterator[tuple[list[Songs], Songs]]:
-    """Give songs to train on, with their versions, and songs to test on.
-
-    There are as many piano songs in each fold.
-    """
-    has_piano = ["piano" in scene.instruments for scene in songs[1]]
-    splitter = StratifiedKFold(n_folds, shuffle=True, random_state=0)  # one scene per song
-    for train, test in splitter.split(has_piano, has_piano):
-        names = {songs[0][i].group for i in train}
-        yield [of_songs(names, part) for part in (songs, *versions)], select(test, songs)
-
-
-def of_songs(names: set[str], songs: Songs) -> Songs:
-    """Return those that have some names."""
-    return select([i for i, mixture in enumerate(songs[0]) if mixture.group in names], songs)
-
-
-def select(chosen: Iterable[int], songs: Songs) -> Songs:
-    """Return those at some places."""
-    X, y = songs
-    return [X[i] for i in chosen], [y[i] for i in chosen]
-
-
-def excerpts(songs: Songs, max_per_song: int) -> Songs:
-    """Return excerpts of single instruments, evenly from all songs."""
-    rules = Excerpts.from_preset(
-        "chapter3", instruments=INSTRUMENTS, solo=True, max_per_song=max_per_song, random_state=0
-    )
-    return rules.apply(*songs)
 
 
 def rows_of(comparison: Comparison) -> list[dict[str, Any]]:
