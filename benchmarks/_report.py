@@ -21,12 +21,20 @@ SIZES = ("tiny", "small", "paper")
 _PACKAGES = ("msa_sk", "numpy", "scipy", "scikit-learn", "torch")
 
 
-def parse_arguments(description: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return ``size``, ``seed`` and ``results``, the folder to write to."""
+def parse_arguments(
+    description: str, argv: Sequence[str] | None = None, folders: Mapping[str, str] | None = None
+) -> argparse.Namespace:
+    """Return ``size``, ``seed`` and ``results``, the folder to write to.
+
+    Besides, folders that a benchmark may be given, by name and with what they are; None where
+    they are not.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--size", choices=SIZES, default="tiny")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder to write to")
+    for name, what in (folders or {}).items():
+        parser.add_argument(f"--{name}", type=Path, help=what)
     return parser.parse_args(argv)
 
 
@@ -80,6 +88,8 @@ def write_report(
     *,
     packages: Sequence[str] = (),
     note: str = "",
+    seeds: Sequence[int] | None = None,
+    tables: str | None = None,
 ) -> Path:
     """Write ``<name>-<size>.json`` and a Markdown table beside it.
 
@@ -98,6 +108,10 @@ def write_report(
         Distributions whose versions matter, besides the usual ones.
     note : str
         A paragraph for the Markdown file.
+    seeds : sequence of int, default=None
+        None is that of the arguments alone.
+    tables : str, default=None
+        Markdown to read instead of the rows, which the JSON file has.
 
     Returns
     -------
@@ -111,7 +125,7 @@ def write_report(
         "versions": {"python": platform.python_version()}
         | {package: _version(package) for package in (*_PACKAGES, *packages)},
         "processor": f"{_processor()}, {os.cpu_count()} cores",
-        "seeds": [arguments.seed],
+        "seeds": list(seeds or [arguments.seed]),
         "seconds": round(seconds, 1),
         "rows": list(rows),
     }
@@ -119,7 +133,7 @@ def write_report(
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     with atomic_path(path.with_suffix(".md")) as temporary:
-        temporary.write_text(_as_markdown(report, note), encoding="utf-8")
+        temporary.write_text(_as_markdown(report, note, tables), encoding="utf-8")
     return path
 
 
@@ -144,13 +158,17 @@ def conclude(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         raise AssertionError("These claims do not hold: " + "; ".join(broken))
 
 
-def _as_markdown(report: Mapping[str, Any], note: str) -> str:
+def rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as a Markdown table."""
+    header = list(dict.fromkeys(key for row in rows for key in row))
+    return markdown_table(header, [[_text(row.get(key)) for key in header] for row in rows])
+
+
+def _as_markdown(report: Mapping[str, Any], note: str, tables: str | None) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-    header = list(dict.fromkeys(key for row in report["rows"] for key in row))
-    cells = [[_text(row.get(key)) for key in header] for row in report["rows"]]
     return (
         f"# {report['name']}, {report['size']}\n\n`{report['command']}` on {report['processor']}; "
-        f"{versions}.\n\n{note}\n\n{markdown_table(header, cells)}"
+        f"{versions}.\n\n{note}\n\n{tables or rows_table(report['rows'])}"
     ).replace("\n\n\n\n", "\n\n")
 
 

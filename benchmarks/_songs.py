@@ -52,15 +52,15 @@ def render(
 
 
 def folds(
-    songs: Songs, versions: Sequence[Songs], n_folds: int, evenly: str = "piano"
+    songs: Songs, versions: Sequence[Songs], n_folds: int, evenly: Sequence[str] = ("piano",)
 ) -> Iterator[tuple[list[Songs], Songs]]:
     """Give songs to train on, with their versions, and songs to test on.
 
-    There are as many songs with the instrument `evenly` in each fold.
+    There are as many songs that hold all of `evenly` in each fold.
     """
-    has_it = [evenly in scene.instruments for scene in songs[1]]
+    holds = [set(evenly) <= set(scene.instruments) for scene in songs[1]]
     splitter = StratifiedKFold(n_folds, shuffle=True, random_state=0)  # one scene per song
-    for train, test in splitter.split(has_it, has_it):
+    for train, test in splitter.split(holds, holds):
         names = {songs[0][i].group for i in train}
         yield [of_songs(names, part) for part in (songs, *versions)], select(test, songs)
 

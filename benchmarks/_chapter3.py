@@ -1,0 +1,235 @@
+"""The networks of table 3.1, what they learn from, and what they are scored by."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator
+
+from benchmarks._fits import RUNS, fit_once
+from benchmarks._songs import Songs, folds, render, solos
+from msa_sk import (
+    Cerberus,
+    Chimera,
+    DeepClustering,
+    DeepClusteringTranscriber,
+    MaskInference,
+    MaskInferenceTranscriber,
+    NMFSeparator,
+    Scene,
+    Transcriber,
+)
+from msa_sk.base import SceneEstimator
+from msa_sk.datasets import mix_incoherent
+from msa_sk.metrics import SceneScorer
+from msa_sk.metrics.tables import markdown_table
+from msa_sk.neural.allocator import keep_large_buffers
+
+INSTRUMENTS = ("piano", "guitar")
+METRICS = {
+    "si_sdri": "SI-SDRi (dB)",
+    "sdr": "SDR (dB)",
+    "note_onset_offset_precision": "P",
+    "note_onset_offset_recall": "R",
+    "note_onset_offset_f1": "F1",
+    "note_onset_f1": "onset F1",
+    "frame_f1": "frame F1",
+}
+# Weights are in the proportion of the defaults of Cerberus: our losses are means, and the terms
+# of the paper's weights would not lie within one order of magnitude.
+NETWORKS: dict[str, Callable[..., SceneEstimator]] = {
+    "Deep clustering": DeepClustering,
+    "Mask inference": MaskInference,
+    "Transcription": Transcriber,
+    "Chimera": lambda **kw: Chimera(alpha=1 / 11, **kw),
+    "DC + TR": lambda **kw: DeepClusteringTranscriber(0.1, 1.0, **kw),
+    "MI + TR": lambda **kw: MaskInferenceTranscriber(1.0, 1.0, **kw),
+    "Cerberus": lambda **kw: Cerberus(0.1, 1.0, 1.0, **kw),
+}
+CLUSTERS, PERMUTED = "Deep clustering", "Deep clustering, best permutation"
+REPEATED = ("Mask inference", "Transcription", "Cerberus")  # with other seeds
+# Training songs are also rendered in other keys and with other pianos and guitars.
+PROGRAMS = {"piano": range(8), "guitar": range(24, 32)}
+PER_SONG = 40  # excerpts to learn from
+PER_TEST_SONG = 10
+
+
+class Size(NamedTuple):
+    """How much there is to do, and with what."""
+
+    n_songs: int | None  # MIDI files; None takes all
+    n_folds: int
+    n_versions: int  # of each training song
+    n_mixtures: int  # that networks learn from in each fold
+    n_nmf: int
+    n_test: int  # in each fold
+    n_seeds: int  # of the repeated networks
+    parameters: dict[str, Any]
+
+
+_SMALL = {"max_epochs": 1, "validation_fraction": 0, "precision": "auto"}
+_PAPER = {  # sections 3.3.3 and 3.3.5
+    "hidden_size": 300,
+    "n_layers": 4,
+    "sequence_length": 400,
+    "batch_size": 40,
+    "lr": 2e-4,
+    "lr_schedule": "constant",
+    "max_epochs": 100,
+    "precision": "auto",
+    "num_workers": 8,
+}
+SIZES = {
+    "tiny": Size(24, 2, 1, 24, 10, 8, 1, _SMALL | {"hidden_size": 16}),
+    "small": Size(None, 4, 4, 9000, 300, 100, 3, _SMALL),
+    "paper": Size(None, 4, 8, 20_000, 300, 100, 3, _PAPER),
+}
+
+
+class Fold(NamedTuple):
+    """Songs to learn from, as they are and in versions, and songs to test on."""
+
+    number: int
+    train: list[Songs]
+    test: Songs
+
+
+def make_folds(
+    size: Size, instruments: Sequence[str] = INSTRUMENTS, evenly: Sequence[str] = ("piano",)
+) -> Iterator[Fold]:
+    """Render all songs that hold any of some instruments, or find them rendered; split them."""
+    stems = RUNS / "stems"
+    songs = render(instruments, stems, size.n_songs)
+    versions = [
+        render(instruments, stems, size.n_songs, programs=PROGRAMS, transpose=5, random_state=seed)
+        for seed in range(size.n_versions)
+    ]
+    for number, parts in enumerate(folds(songs, versions, size.n_folds, evenly)):
+        yield Fold(number, *parts)
+
+
+def fit_system(
+    name: str, fold: Fold, size: Size, seed: int, instruments: Sequence[str] = INSTRUMENTS
+) -> SceneEstimator:
+    """Return NMF or a network, fitted on mixtures of sources of a fold's songs."""
+    keep_large_buffers()
+    if name == "NMF":
+        system, n_mixtures = NMFSeparator(60, random_state=seed), size.n_nmf
+    else:
+        system = NETWORKS[name](**size.parameters, random_state=seed, verbose=0)
+        n_mixtures = size.n_mixtures
+
+    def data() -> Songs:
+        plain, *versions = fold.train
+        parts = [solos(plain, instruments, PER_SONG)]
+        parts += [solos(version, instruments, PER_SONG // len(versions)) for version in versions]
+        X, y = (sum(each, []) for each in zip(*parts, strict=True))
+        return mix_incoherent(X, y, n_mixtures, random_state=seed)
+
+    songs = f"{size.n_songs or 'all'}songs-{size.n_versions}versions-fold{fold.number}of"
+    kind = "".join(filter(str.isalnum, name)).lower()
+    what = f"{'-'.join(instruments)}-{songs}{size.n_folds}-{n_mixtures}mixtures-seed{seed}-{kind}"
+    return fit_once(system, what, data)
+
+
+def score_all(
+    jobs: Sequence[tuple[str, int, Fold]],
+    size: Size,
+    tests: Sequence[dict[str, Songs]],
+    wanted: Callable[[str, str], bool] = lambda name, kind: True,
+) -> list[dict[tuple[str, str], tuple]]:
+    """Fit, or find fitted, and score systems of piano and guitar on test sets.
+
+    Parameters
+    ----------
+    jobs : sequence of (str, int, Fold)
+        Names of systems, seeds, and folds; two are worked on at a time, a core each.
+    size : Size
+    tests : sequence of dict
+        For each fold, mixtures and scenes by the name of the set.
+    wanted : callable, default=all
+        Tells whether a system, by its name, is tested on a set.
+
+    Returns
+    -------
+    scores : list of dict
+        For each job, the scores of the scenes by the names of the system and of the set.
+        What clusters is scored by the best permutation too, as a system of its own.
+    """
+
+    def run(name: str, seed: int, fold: Fold) -> dict[tuple[str, str], tuple]:
+        system = fit_system(name, fold, size, seed)
+        ways: dict[str, Any] = {name: system}
+        if name == CLUSTERS:
+            ways[PERMUTED] = Unnamed(system)
+        found = {}
+        for test, (X, y) in tests[fold.number].items():
+            if not wanted(name, test):
+                continue
+            # In a solo nobody asks for the other instrument.
+            names = sorted({name for scene in y for name in scene.instruments})
+            scorer = SceneScorer(tuple(METRICS), instruments=names)
+            for way, judged in ways.items():
+                found[way, test] = scorer.evaluate(judged, X, y, skip_unknown=True).scores
+        print(f"fold {fold.number}, seed {seed}: {name}", flush=True)
+        return found
+
+    return Parallel(n_jobs=2)(delayed(run)(*job) for job in jobs)
+
+
+class Unnamed(BaseEstimator):
+    """A fitted separator without the names of its sources, as blind systems are."""
+
+    def __init__(self, system: SceneEstimator):
+        self.system = system
+
+    def __sklearn_tags__(self) -> Any:
+        tags = self.system.__sklearn_tags__()
+        tags.blind = True
+        return tags
+
+    def predict(self, X: Any) -> list[Scene]:
+        """Return scenes of source_0, source_1 and so on."""
+        return [
+            replace(scene, instruments=tuple(f"source_{i}" for i in range(len(scene.sources))))
+            for scene in self.system.predict(X)
+        ]
+
+
+def text_of(row: dict[str, Any] | None) -> str:
+    """Return a summary's row as mean and interval; a dash for none."""
+    if row is None or not np.isfinite(row["mean"]):
+        return "–"
+    digits = 1 if "dB" in METRICS[row["metric"]] else 2
+    mean, low, high = (f"{row[part]:.{digits}f}" for part in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
+
+
+def system_table(
+    rows: Sequence[dict[str, Any]],
+    paper: dict[str, Sequence[float]],
+    systems: Sequence[str] | None = None,
+    column: str = "system",
+) -> str:
+    """Return systems by metrics, with the paper's SDR and onset/offset P, R, F1 beside them.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        Of a summary, one for each system and metric.
+    paper : dict of str to sequence of float
+        By system; NaN where the paper has nothing.
+    systems : sequence of str, default=None
+        Those of the table; None takes the paper's.
+    column : str, default="system"
+        Of the rows, that tells them apart.
+    """
+    found = {(row[column], row["metric"]): row for row in rows}
+    lines = []
+    for name in systems or paper:
+        theirs = [f"{value:g}" if value == value else "–" for value in paper.get(name, ())]
+        ours = [text_of(found.get((name, metric))) for metric in METRICS]
+        lines.append([name, *ours, *(theirs or ["–"] * 4)])
+    return markdown_table(["", *METRICS.values(), "paper: SDR", "P", "R", "F1"], lines)

@@ -1,0 +1,130 @@
+"""Trainings that are kept, and go on where they were stopped; their scores by song."""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+
+import msa_sk
+from msa_sk.base import SceneEstimator
+from msa_sk.metrics import Comparison, Evaluation
+from msa_sk.metrics.statistics import bootstrap_interval, song_means
+
+RUNS = Path(__file__).parent / "runs"
+
+
+def fit_once(
+    system: SceneEstimator, name: str, data: Callable[[], tuple[list, list]], folder: Path = RUNS
+) -> SceneEstimator:
+    """Return a system fitted, now or by a run before.
+
+    Parameters
+    ----------
+    system : estimator
+        With its parameters; it is not changed.
+    name : str
+        Of all that makes its data what they are.
+    data : callable
+        Gives X and y; called only if there is something to learn.
+    folder : Path
+        Where fitted systems are kept, and checkpoints of what is being fitted.
+    """
+    digest = hashlib.sha256(f"{name} {system!r}".encode()).hexdigest()[:12]
+    path = folder / f"{name}-{digest}.msa"
+    if path.exists():
+        return msa_sk.load(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = path.with_suffix(".checkpoint")
+    system = clone(system)
+    if "checkpoint" in system.get_params():
+        system.set_params(checkpoint=checkpoint)
+    system.fit(*data())
+    system.save(path)
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    return system
+
+
+def compare_scores(scores: Mapping[str, Sequence[tuple]], songs: Sequence[Any]) -> Comparison:
+    """Return the comparison of systems by their scenes' scores, of one training or of several.
+
+    Parameters
+    ----------
+    scores : dict of str to sequence of tuple
+        For each system, each seed's scores of all scenes; a scene's value is their mean.
+    songs : sequence of length n_scenes
+        What is resampled.
+    """
+    return Comparison(
+        {name: Evaluation(tuple(map(_mean_of, zip(*seeds, strict=True))))
+         for name, seeds in scores.items()},
+        tuple(songs),
+    )  # fmt: skip
+
+
+def _mean_of(seeds: Sequence[dict]) -> dict:
+    return {
+        metric: {name: float(np.mean([one[metric][name] for one in seeds])) for name in values}
+        for metric, values in seeds[0].items()
+    }
+
+
+def overall(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return the rows of the summary that are about all instruments at once, or the only one."""
+    return [
+        row
+        for row in comparison.summary()
+        if row["instrument"] == comparison.instruments(row["metric"])[-1]
+    ]
+
+
+class Direction(NamedTuple):
+    """What a paper found: one system above another, or as good."""
+
+    system: str
+    other: str
+    metric: str
+    difference: float  # the paper's
+
+
+def verdicts(comparison: Comparison, directions: Iterable[Direction]) -> list[dict[str, Any]]:
+    """Say of each direction whether it is found again, by the interval of the difference.
+
+    The interval is a bootstrap over songs, paired: "reproduced" if all of it is on the paper's
+    side of zero, "reversed" if all of it is on the other, else "open"; see `verdict`.
+    """
+    numbers = {song: i for i, song in enumerate(dict.fromkeys(comparison.songs))}
+    songs = np.array([numbers[song] for song in comparison.songs])
+    tests = {
+        (row["metric"], row["system"], row["other"]): row["p_holm"]
+        for row in comparison.tests()
+        if row["instrument"] == comparison.instruments(row["metric"])[-1]
+    }
+    rows = []
+    for system, other, metric, difference in directions:
+        ours = comparison.values(system, metric) - comparison.values(other, metric)
+        low, high = bootstrap_interval(ours[:, None], songs, 0.95, 10_000, 0)[:, 0]
+        pair = (metric, system, other), (metric, other, system)
+        rows.append(
+            {
+                "claim": f"{system} {'above' if difference > 0 else 'below'} {other}",
+                "metric": metric,
+                "paper": difference,
+                "ours": float(np.nanmean(ours)),
+                "low": float(low),
+                "high": float(high),
+                "p_holm": next(tests[key] for key in pair if key in tests),
+                "n_songs": int(np.isfinite(song_means(ours, songs)).sum()),
+                "verdict": verdict(low, high, difference),
+            }
+        )
+    return rows
+
+
+def verdict(low: float, high: float, paper: float) -> str:
+    """Say on which side of zero an interval lies: the paper's, the other, or both."""
+    same_side, other_side = (low, -high) if paper > 0 else (-high, low)
+    return "reproduced" if same_side > 0 else "reversed" if other_side > 0 else "open"
