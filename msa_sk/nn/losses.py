@@ -80,21 +80,23 @@ class _DeepClustering(torch.autograd.Function):
 def whitened_clustering_loss(
     embedding: Tensor, dominant: Tensor, weight: Tensor, n_sources: int
 ) -> Tensor:
-    """Deep clustering that does not depend on how embeddings are spread or how loud sources are.
+    """Deep clustering that does not depend on how embeddings spread or how many bins a source has.
 
     Embeddings are whitened, and what of them their sources' means do not explain is the loss:
     ``D - tr((V'V)^-1 V'Y (Y'Y)^-1 Y'V)``, of which the mean over the D dimensions is returned
     (Wang, Le Roux and Hershey, "Alternative objective functions for deep clustering", ICASSP
-    2018). It lies between 1 - n_sources / D and 1. Parameters are as in `deep_clustering_loss`.
+    2018). It lies between 1 - n_sources / D and 1, and is 1 - 1 / D where all embeddings are one.
+    Parameters are as in `deep_clustering_loss`.
 
     Returns
     -------
     loss : Tensor of shape (n_batch,)
+        0 where no bin counts.
     """
     v = embedding.to(torch.promote_types(embedding.dtype, torch.float32))
     y = torch.nn.functional.one_hot(dominant, n_sources).to(v.dtype)
-    total = weight.flatten(1).sum(1).clamp(min=1e-12)
-    root = (weight / total[:, None, None]).sqrt()[..., None]
+    total = weight.flatten(1).sum(1)
+    root = (weight / total.clamp(min=1e-12)[:, None, None]).sqrt()[..., None]
     v, y = (v * root).flatten(1, 2), (y * root).flatten(1, 2)
     with torch.autocast(v.device.type, enabled=False):
         n_dimensions = v.shape[-1]
@@ -103,7 +105,8 @@ def whitened_clustering_loss(
         sums = v.mT @ y
         means = sums / y.square().sum(1).clamp(min=1e-12)[:, None]
         explained = torch.linalg.solve(v.mT @ v + slack, means @ sums.mT)
-        return 1 - explained.diagonal(dim1=-2, dim2=-1).sum(-1) / n_dimensions
+        loss = 1 - explained.diagonal(dim1=-2, dim2=-1).sum(-1) / n_dimensions
+        return loss * (total > 0)
 
 
 def mask_loss(mask: Tensor, magnitude: Tensor, target: Tensor, valid: Tensor) -> Tensor:
