@@ -34,7 +34,7 @@ def cluster_centres(points: np.ndarray, start: np.ndarray) -> np.ndarray:
     ----------
     points : ndarray of shape (n_points, embedding_size)
     start : ndarray of shape (n_sources, embedding_size)
-        Where no point is nearest to a centre, it stays as it is.
+        Where no point is nearest to a centre, it stays as it is; none is to one that is NaN.
 
     Returns
     -------
@@ -58,6 +58,7 @@ def cluster_masks(embedding: np.ndarray, centres: np.ndarray) -> np.ndarray:
     ----------
     embedding : ndarray of shape (n_frames, n_bins, embedding_size)
     centres : ndarray of shape (n_sources, embedding_size)
+        One that is NaN gets no bin.
 
     Returns
     -------
@@ -70,4 +71,5 @@ def cluster_masks(embedding: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def _nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    return ((centres**2).sum(axis=1) - 2 * points @ centres.T).argmin(axis=1)
+    distance = (centres**2).sum(axis=1) - 2 * points @ centres.T
+    return np.nan_to_num(distance, nan=np.inf).argmin(axis=1)

@@ -24,6 +24,17 @@ def test_clusters_follow_their_song():
     np.testing.assert_array_equal(start, np.eye(2))
 
 
+def test_a_source_that_training_never_heard_gets_no_bin():
+    """However far embeddings are from what it did hear."""
+    embedding = np.eye(3)[[[0, 0], [1, 1], [2, 2]]]
+    start = np.array([[1, 0, 0], [np.nan] * 3, [0, 0.9, 0.1]])
+    centres = cluster_centres(embedding.reshape(-1, 3), start)
+    assert np.isnan(centres[1]).all()
+    masks = cluster_masks(embedding, centres)
+    assert not masks[1].any()
+    np.testing.assert_array_equal(masks.sum(axis=0), np.ones((2, 3)))
+
+
 def test_equal_points_give_equal_bytes():
     """Threads of k-means would add up in any order."""
     points = np.random.default_rng(0).normal(size=(20000, 8)).astype(np.float32)
