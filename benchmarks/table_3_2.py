@@ -56,9 +56,11 @@ DIRECTIONS = {
 }
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse_arguments(
-        __doc__, folders={"maps": "of the data set MAPS", "guitarset": "of the data set GuitarSet"}
+        __doc__,
+        argv,
+        folders={"maps": "of the data set MAPS", "guitarset": "of the data set GuitarSet"},
     )
     size, start = SIZES[arguments.size], time.monotonic()
     folds = list(make_folds(size))

@@ -65,8 +65,8 @@ PAPER = {  # SDR, and P, R, F1 of onsets and offsets, of drums those of onsets
 }
 
 
-def main() -> None:
-    arguments = parse_arguments(__doc__)
+def main(argv: Sequence[str] | None = None) -> None:
+    arguments = parse_arguments(__doc__, argv)
     size, start = SIZES[arguments.size], time.monotonic()
     folds = list(make_folds(size, INSTRUMENTS, evenly=INSTRUMENTS))
     jobs = [(n_sources, fold) for n_sources in PAPER for fold in folds]
