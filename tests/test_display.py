@@ -10,7 +10,6 @@ import pytest
 from matplotlib.figure import Figure
 from sklearn.pipeline import Pipeline
 
-import msa_sk.display as display_module
 from msa_sk import Mixture, Notes, Scene
 from msa_sk.display import (
     LearningCurveDisplay,
@@ -282,8 +281,8 @@ def test_replotting_computes_nothing(monkeypatch):
     scene = scene_of(["piano", "guitar"])
     display = SceneDisplay.from_predictions(scene, scene).plot()
     first = display.figure_
-    for name in ("log_spectrogram", "compare_notes"):
-        monkeypatch.setattr(display_module, name, None)
+    for name in ("scenes.log_spectrogram", "matching.compare_notes"):
+        monkeypatch.setattr(f"msa_sk.display.{name}", None)
     mine = Figure(figsize=(12, 5))
     assert display.plot(figure=mine) is display
     assert display.figure_ is mine

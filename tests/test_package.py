@@ -436,8 +436,8 @@ def test_documented_parameters_are_those_of_the_signature(name):
 
 def exported():
     """Yield what users are meant to call: what the `__all__` of public packages lists."""
-    for package in ("msa_sk", "msa_sk.metrics", "msa_sk.datasets", "msa_sk.testing"):
-        module = importlib.import_module(package)
+    for package in ("", ".metrics", ".datasets", ".display", ".testing"):
+        module = importlib.import_module(f"msa_sk{package}")
         for name in module.__all__:
             value = getattr(module, name)
             if callable(value):

@@ -1,0 +1,19 @@
+"""Pictures of scenes and of training.
+
+A display keeps what it computed, so that `plot` can draw it again without computing anything.
+Figures are made apart from pyplot: no window opens, and no global state changes.
+"""
+
+from msa_sk.display.matching import compare_notes
+from msa_sk.display.rolls import RollDisplay
+from msa_sk.display.scenes import LogSpectrogram, SceneDisplay, log_spectrogram
+from msa_sk.display.training import LearningCurveDisplay
+
+__all__ = [
+    "LearningCurveDisplay",
+    "LogSpectrogram",
+    "RollDisplay",
+    "SceneDisplay",
+    "compare_notes",
+    "log_spectrogram",
+]
