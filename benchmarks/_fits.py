@@ -1,7 +1,7 @@
 """Trainings that are kept, and go on where they were stopped; their scores by song."""
 
 import hashlib
-import shutil
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,8 @@ from msa_sk.base import SceneEstimator
 from msa_sk.metrics import Comparison, Evaluation
 from msa_sk.metrics.statistics import bootstrap_interval, song_means
 
-RUNS = Path(__file__).parent / "runs"
+# The variable names another folder, as on a disk with more room.
+RUNS = Path(os.environ.get("MSA_SK_RUNS", Path(__file__).parent / "runs"))
 
 
 def fit_once(
@@ -44,7 +45,7 @@ def fit_once(
         system.set_params(checkpoint=checkpoint)
     system.fit(*data())
     system.save(path)
-    shutil.rmtree(checkpoint, ignore_errors=True)
+    checkpoint.unlink(missing_ok=True)
     return system
 
 
