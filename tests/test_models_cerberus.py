@@ -57,6 +57,21 @@ def test_the_target_is_the_truncated_projection_on_the_mixture():
     np.testing.assert_allclose(phase_sensitive_target(x, sources), expected)
 
 
+@pytest.mark.parametrize("n_sources", [2, 3])
+def test_the_target_is_that_of_the_printed_formula(n_sources):
+    """Of two sources it adds up to the mixture, as masks of a softmax do; of more, not always."""
+    random = np.random.default_rng(0)
+    s = random.normal(size=(n_sources, 5, 7)) + 1j * random.normal(size=(n_sources, 5, 7))
+    x = s.sum(axis=0)
+    target = phase_sensitive_target(x, s)
+    projection = np.abs(s) * np.cos(np.angle(s) - np.angle(x))
+    expected = np.minimum(np.maximum(projection, 0), np.abs(x))
+    np.testing.assert_allclose(target, expected, rtol=1e-5, atol=1e-6)
+    excess = target.sum(axis=0) - np.abs(x)
+    assert excess.min() > -1e-5
+    assert (excess.max() < 1e-5) == (n_sources == 2)
+
+
 def test_the_target_of_equal_channels_is_that_of_one():
     random = np.random.default_rng(0)
     x = random.normal(size=(5, 7)) + 1j * random.normal(size=(5, 7))

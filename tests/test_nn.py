@@ -9,7 +9,13 @@ from torch import nn
 
 from msa_sk.nn.bodies import BLSTM, InputNorm
 from msa_sk.nn.heads import EmbeddingHead, MaskHead, RollHead, unit_length
-from msa_sk.nn.losses import deep_clustering_loss, frame_mask, mask_loss, roll_loss
+from msa_sk.nn.losses import (
+    deep_clustering_loss,
+    frame_mask,
+    mask_loss,
+    roll_loss,
+    whitened_clustering_loss,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -289,6 +295,23 @@ def test_where_no_bin_counts_the_loss_is_zero_and_the_gradient_finite():
     loss.sum().backward()
     assert torch.isfinite(v.grad).all()
     assert not v.grad[0].any()
+
+
+def test_where_all_embeddings_are_one_the_gradient_vanishes():
+    """It is along the embedding then: training begins at a saddle, and near it."""
+    points = torch.ones(1, 3, 4, 5, requires_grad=True)
+    dominant, weight = (uniform(1, 3, 4) * 2).long(), torch.ones(1, 3, 4)
+    (gradient,) = torch.autograd.grad(
+        deep_clustering_loss(unit_length(points), dominant, weight, 2).sum(), points
+    )
+    torch.testing.assert_close(gradient, torch.zeros_like(points), rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("loss", [deep_clustering_loss, whitened_clustering_loss])
+def test_clusters_have_no_order(loss):
+    v, dominant, weight = embeddings(2, 4, 5, 6), (uniform(2, 4, 5) * 3).long(), uniform(2, 4, 5)
+    order = torch.tensor([2, 0, 1])
+    torch.testing.assert_close(loss(v, order[dominant], weight, 3), loss(v, dominant, weight, 3))
 
 
 @pytest.mark.parametrize("factor", [1e-6, 0.5, 1e6])
