@@ -14,10 +14,13 @@ from msa_sk import (
     DeepClusteringTranscriber,
     MaskInference,
     MaskInferenceTranscriber,
+    Mixture,
+    Scene,
     Transcriber,
 )
 from msa_sk.datasets import make_scenes
-from msa_sk.exceptions import ParameterError
+from msa_sk.exceptions import ParameterError, SilenceWarning
+from msa_sk.neural.data import some_examples
 from msa_sk.nn.losses import whitened_clustering_loss
 
 TINY = {
@@ -97,6 +100,16 @@ def test_either_head_of_chimera_separates(data):
     np.testing.assert_allclose(by_mask.sum(0), by_embedding.sum(0), atol=1e-5)
 
 
+def test_alpha_weighs_as_in_eq_3_3(data):
+    some, more = (
+        Chimera(alpha=alpha, **TINY, lr=1e-30).fit(*data).history_[0] for alpha in (0.25, 0.75)
+    )
+    assert more["train_dc"] == pytest.approx(3 * some["train_dc"])
+    assert some["train_mi"] == pytest.approx(3 * more["train_mi"])
+    for row in (some, more):
+        assert row["train_loss"] == pytest.approx(row["train_dc"] + row["train_mi"])
+
+
 def test_a_head_that_is_not_there_cannot_separate(data):
     X, y = data
     with pytest.raises(ParameterError, match="separate_by=.: expected a head whose weight"):
@@ -123,6 +136,60 @@ def test_embeddings_spread(data, loss):
     assert angle(before) < 5
     assert angle(after) > 20
     assert after.score(*data) > before.score(*data) + 1
+
+
+# Clusters
+
+
+def gated_tones(gates, rate=8000, block=128):
+    """Return a scene of tones at 500, 1500 and 2500 Hz, each on where its gate is 1."""
+    on = np.repeat(np.atleast_2d(gates), block, axis=1)
+    t = np.arange(on.shape[1]) / rate
+    tones = [np.sin(2 * np.pi * hertz * t) for hertz in (500, 1500, 2500)]
+    sources = (on * tones).astype(np.float32)
+    scene = Scene(("low", "middle", "high"), rate, sources)
+    return Mixture(sources.sum(axis=0), rate), scene
+
+
+def test_clusters_are_of_audible_bins_alone(monkeypatch):
+    """Silent ones would be most of them, and their embeddings were never learnt."""
+    mixture, scene = gated_tones(np.ones((3, 100)))
+    estimator = DeepClustering(**TINY).fit([mixture], [scene])
+    shapes = []
+    monkeypatch.setattr(
+        "msa_sk.models.cerberus.cluster_centres",
+        lambda points, start: shapes.append(points.shape) or start,
+    )
+    estimator.predict([mixture])
+    magnitude = TINY["transformer"].transform([mixture])[0].magnitude
+    n_audible = int((magnitude > 0.01 * magnitude.max()).sum())
+    assert shapes == [(n_audible, 20)]
+    assert n_audible < 0.2 * magnitude.size
+
+
+def test_what_is_rarely_heard_has_a_centre_too(monkeypatch):
+    """Also where the examples that tell of the others do not hold it."""
+    gates = np.ones((3, 100))
+    gates[1, :80] = 0
+    X, y = zip(gated_tones(gates), strict=True)
+    monkeypatch.setattr(
+        "msa_sk.models.cerberus.some_examples",
+        lambda dataset, n_examples=1: some_examples(dataset, n_examples),
+    )
+    centroids = DeepClustering(**TINY).fit(X, y).centroids_
+    assert (np.linalg.norm(centroids, axis=1) > 0.5).all()
+
+
+def test_what_is_never_heard_gets_no_bin():
+    gates = np.ones((3, 100))
+    gates[1] = 0
+    X, y = zip(gated_tones(gates), strict=True)
+    with pytest.warns(SilenceWarning, match="a sound of middle"):
+        estimator = DeepClustering(**TINY, instruments=["low", "middle", "high"]).fit(X, y)
+    np.testing.assert_array_equal(np.isnan(estimator.centroids_).all(axis=1), [0, 1, 0])
+    scene = estimator.predict(X)[0]
+    assert not scene.source("middle").any()
+    np.testing.assert_allclose(scene.sources.sum(axis=0), X[0].audio, atol=1e-5)
 
 
 # The whitened loss

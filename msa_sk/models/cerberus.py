@@ -203,7 +203,8 @@ class Cerberus(NeuralEstimator):
     n_iter_ : int
         Epochs run.
     centroids_ : ndarray of shape (n_sources, embedding_size)
-        The mean embedding of each source; only where `dc_weight` is above 0.
+        The mean embedding of each source, NaN where it was nowhere the loudest; only where
+        `dc_weight` is above 0.
 
     Notes
     -----
@@ -234,7 +235,7 @@ class Cerberus(NeuralEstimator):
         "batch_norm": ["boolean"],
         "separate_by": [None, StrOptions({"mask", "embedding"})],
         "clustering_loss": [StrOptions({"affinity", "whitened"})],
-        "embedding_size": [whole(1)],
+        "embedding_size": [whole(2)],  # one number of length 1 tells nothing
         "embedding_stride": [whole(1)],
         "input_scale": [StrOptions({"log", "magnitude"})],
         "transcription_loss": [StrOptions({"mse", "bce"})],
@@ -467,18 +468,22 @@ class Cerberus(NeuralEstimator):
             self.centroids_ = self._learn_centroids(dataset)
 
     def _learn_centroids(self, dataset: SceneDataset) -> np.ndarray:
-        """Return the mean embedding of each source over some training examples."""
+        """Return the mean embedding of each source, from some training examples.
+
+        From all of them, if some do not tell; NaN where a source is nowhere the loudest.
+        """
         n_sources = len(self.instruments_) + self.has_rest_
-        total = np.zeros((n_sources, self.embedding_size))
-        count = np.full((n_sources, 1), 1e-12)
-        for inputs, target in some_examples(dataset):
-            batch, _ = collate([(inputs, {})])
-            embedding = self.net_.heads(batch)["embedding"][0]
-            for source in range(n_sources):
-                of_source = (target["audible"].T > 0) & (source == target["dominant"].T)
-                total[source] += embedding[of_source].sum(axis=0)
-                count[source] += of_source.sum()
-        return total / count
+        for examples in (some_examples(dataset), some_examples(dataset, len(dataset))):
+            total, count = np.zeros((n_sources, self.embedding_size)), np.zeros((n_sources, 1))
+            for inputs, target in examples:
+                batch, _ = collate([(inputs, {})])
+                embedding = self.net_.heads(batch, wanted=["embedding"])["embedding"][0]
+                is_of = np.eye(n_sources)[target["dominant"].T] * target["audible"].T[..., None]
+                total += np.tensordot(is_of, embedding, ((0, 1), (0, 1)))
+                count += is_of.sum((0, 1))[:, None]
+            if count.all():
+                break
+        return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
     @property
     def _clusters(self) -> bool:
