@@ -85,7 +85,7 @@ _PAPER = {  # sections 3.3.3 and 3.3.5
 }
 SIZES = {
     "tiny": Size(24, 2, 1, 16, 10, 8, 1, _SHORT | {"max_epochs": 3, "hidden_size": 16}),
-    "small": Size(None, 4, 4, 9000, 300, 100, 3, _SHORT | {"max_epochs": 1}),
+    "small": Size(None, 3, 4, 18_000, 300, 100, 3, _SHORT | {"max_epochs": 1}),
     "paper": Size(None, 4, 8, 20_000, 300, 100, 3, _PAPER),
 }
 

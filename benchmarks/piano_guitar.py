@@ -52,7 +52,7 @@ class Size(NamedTuple):
 
 SIZES = {
     "tiny": Size(24, 2, 1, 60, 20, 10, 16),
-    "small": Size(None, 4, 4, 9000, 300, 100, 128),
+    "small": Size(None, 4, 4, 18_000, 300, 100, 128),
 }
 PER_SONG = 40  # excerpts to learn from
 PER_TEST_SONG = 10
