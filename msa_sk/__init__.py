@@ -7,6 +7,7 @@ from msa_sk._version import __version__
 
 # Everything is imported when it is first asked for: torch costs seconds, NMF does not need it.
 _WHERE = {
+    "Anchor": "msa_sk.records",
     "Cerberus": "msa_sk.models.cerberus",
     "Chimera": "msa_sk.models.family",
     "Clip": "msa_sk.clips",
@@ -37,6 +38,7 @@ __all__ = [
     "Chimera",
     "Clip",
     "CoherentMixing",
+    "Anchor",
     "DeepClustering",
     "DeepClusteringTranscriber",
     "Hierarchy",
@@ -76,7 +78,7 @@ if TYPE_CHECKING:
     from msa_sk.models.reference import IdealMaskSeparator, MixtureBaseline, attach_truth
     from msa_sk.notes import Notes
     from msa_sk.persistence import load, save
-    from msa_sk.records import Mixture, Scene
+    from msa_sk.records import Anchor, Mixture, Scene
     from msa_sk.spectral import STFT, Spectrogram
 
 

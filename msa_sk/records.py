@@ -1,22 +1,54 @@
-"""The words for everything that flows: Mixture, Scene; Clip and Notes are next door.
+"""The words for everything that flows: Mixture, Scene, Anchor; Clip and Notes are next door.
 
 Records are frozen, hold what they were given, and convert it when it is read: building
 100,000 of them costs nothing, and a record of read-only memory maps works like any other.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from msa_sk._arguments import check_excerpt, check_names, check_song
+from msa_sk._arguments import check_excerpt, check_names, check_song, check_value
+from msa_sk._sklearn import real
 from msa_sk.audio import check_rate, fit_length
 from msa_sk.clips import check_audio_field, clips_of, excerpt_any, read_any
 from msa_sk.exceptions import AudioError, InputError, InstrumentError, NotesError
 from msa_sk.notes import Notes
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Anchor:
+    """What a network makes of a query: a point in its space of sounds.
+
+    ``Mixture(audio, query=Anchor(values))`` asks for what lies there. What lies between two
+    sounds, ``Anchor((a.values + b.values) / 2)``, may be asked for as well.
+
+    Parameters
+    ----------
+    values : array of shape (n_dimensions,)
+        A row of what `embed` of the system returned; other systems have other spaces.
+    """
+
+    values: Any
+
+    def __post_init__(self):
+        values = np.asarray(self.values)
+        if values.ndim != 1 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+            raise InputError(
+                "Anchor(values)",
+                "finite numbers of shape (n_dimensions,)",
+                f"{repr(self.values)[:60]} of shape {values.shape}",
+                "Pass one row of what embed returns.",
+            )
+        object.__setattr__(self, "values", values.astype(np.float32))
+
+    def __repr__(self) -> str:
+        return f"Anchor({len(self.values)} dimensions)"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -30,8 +62,11 @@ class Mixture:
     sample_rate : int, default=None
         In Hz. None means a file's own rate and, for an array, the rate of the estimator.
         A file is resampled to a rate that is given.
-    query : audio, default=None
-        An example of the sound to look for, for systems that are asked by example.
+    query : audio, Mixture, Anchor, or list of these, default=None
+        An example of the sound to look for, for systems that are asked by example: samples at
+        the mixture's rate, a file or a stretch of one; a Mixture, as `excerpt` of another one
+        gives it, whose sound it is; or what the system made of an example before. A list is
+        several examples of one sound.
     notes : dict of str to Notes, default=None
         A score, for systems that are informed by one.
     sources : dict of str to audio, default=None
@@ -55,7 +90,7 @@ class Mixture:
             object.__setattr__(self, "sample_rate", rate)
         check_song(self.group, "Mixture(group=)")
         if self.query is not None:
-            check_audio_field(self.query, "Mixture(query=)")
+            examples_of(self.query, self.sample_rate, "Mixture(query=)")
         for name in ("notes", "sources"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, Mapping):
@@ -297,6 +332,8 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
         Raises
         ------
         InputError
+        Of the levels of a hierarchy the highest holds the others: it alone is taken out.
+
             If it is no Mixture, or the scene's sources are unknown.
         AudioError
             If a source has another shape than the mixture.
@@ -310,7 +347,8 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
             )
         audio = mixture.read(self.sample_rate)
         total = np.zeros_like(audio)
-        for name in self.instruments:
+        names = self.instruments
+        for name in sorted(names, key=level_of)[-1:] if are_levels(names) else names:
             source = self.source(name)
             if source.shape != audio.shape:
                 raise AudioError(
@@ -330,6 +368,44 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
         check_excerpt(start, duration)
         sources, notes = self.sources, self.notes
         if sources is not None:
+    def blend(self, level: float) -> np.ndarray:
+        """Return the sound between two levels of a hierarchy, as the slider of figure 2.17.
+
+        Neighbours are crossfaded by gain: 1.4 is 0.6 of ``level_1`` and 0.4 of ``level_2``.
+
+        Parameters
+        ----------
+        level : float
+            From the lowest level of the scene to the highest.
+
+        Returns
+        -------
+        audio : ndarray of float32, shape (n_samples,) or (n_channels, n_samples)
+
+        Raises
+        ------
+        InstrumentError
+            If the scene's sources are no levels.
+        ParameterError
+            If there is no such level.
+        """
+        if not are_levels(self.instruments):
+            raise InstrumentError(
+                repr(self),
+                "levels of a hierarchy: level_1, level_2, ...",
+                ", ".join(self.instruments) or "no sources",
+                "Use a system that separates by levels.",
+            )
+        names = sorted(self.instruments, key=level_of)
+        numbers = [level_of(name) for name in names]
+        check_value(level, "blend(level)", real(numbers[0], numbers[-1], closed="both"))
+        place = float(np.interp(level, numbers, range(len(names))))
+        low, share = int(place), np.float32(place % 1)
+        audio = self.source(names[low])
+        if share == 0:
+            return audio
+        return (1 - share) * audio + share * self.source(names[low + 1])
+
             sources = tuple(excerpt_any(one, self.sample_rate, start, duration) for one in sources)
         if isinstance(self.sources, np.ndarray):
             sources = np.stack(sources) if sources else self.sources
@@ -381,6 +457,51 @@ def stack_sources(
     Parameters
     ----------
     scene : Scene
+def level_of(name: str) -> int:
+    """Return the number in the name of a hierarchy's level, ``level_1``, ...; else 0."""
+    match = re.fullmatch(r"level_([1-9]\d*)", name)
+    return int(match[1]) if match else 0
+
+
+def are_levels(names: Iterable[str]) -> bool:
+    """Tell whether sources are levels of a hierarchy, of which each is part of the next."""
+    numbers = [level_of(name) for name in names]
+    return bool(numbers) and all(numbers)
+
+
+def examples_of(query: Any, sample_rate: int | None, item: str) -> list[Mixture | Anchor]:
+    """Return what a query holds: sounds as Mixtures, and anchors.
+
+    Parameters
+    ----------
+    query : audio, Mixture, Anchor, or list of these
+    sample_rate : int or None
+        Of samples that come without a rate, in Hz.
+    item : str
+        What messages call it.
+
+    Raises
+    ------
+    AudioError
+        If it can be no query; samples and files are looked at when they are read.
+    """
+    examples = query if isinstance(query, list) else [query]
+    if not examples:
+        raise AudioError(item, "an example", "an empty list", "Pass a sound to look for.")
+    return [_example(one, sample_rate, item) for one in examples]
+
+
+def _example(query: Any, sample_rate: int | None, item: str) -> Mixture | Anchor:
+    if isinstance(query, Anchor):
+        return query
+    if not isinstance(query, Mixture):
+        check_audio_field(query, item)
+        query = Mixture(query)
+    if query.sample_rate is None and clips_of(query.audio) is None:
+        return replace(query, sample_rate=sample_rate)
+    return query
+
+
     instruments : sequence of str
     audio : ndarray of shape (n_samples,) or (n_channels, n_samples)
         What is to have their shape, as the mixture at the scene's rate. A mono source of a stereo
