@@ -31,7 +31,7 @@ from msa_sk.datasets.levels import scenes_along
 from msa_sk.datasets.mixing import Change, Part, mix_parts, remix
 from msa_sk.exceptions import InputError, MsaWarning, SilenceWarning
 from msa_sk.hierarchy import Hierarchy
-from msa_sk.records import Mixture, Scene
+from msa_sk.records import Mixture, Scene, are_levels
 
 LEVEL_DB = -25.0  # RMS of a source, relative to full scale, before its random offset
 
@@ -567,6 +567,7 @@ class QueryMixing(SceneSampler):
     The sources are the levels of the leaf's path (see `scenes_along`), `Mixture.query` is the
     same leaf of a scene that belongs to another song, as in section 2.4.1 of the dissertation.
     Each leaf comes up as often as another; those that fewer than two songs hold never do.
+    Systems for one path learn from it too: they do not look at queries, and `leaves` has one.
 
     Parameters
     ----------
@@ -587,6 +588,11 @@ class QueryMixing(SceneSampler):
     min_level_db : float, default=-30.0
         The RMS above which a leaf is salient, in dB relative to full scale: the target, the
         query, and one of the target's siblings and cousins where it has any. None takes all.
+    leaves : sequence of str, default=None
+        Those that are asked for; None asks for all that two songs hold.
+    query_level : int, default=1
+        The level of the path that queries are of: all of the other scene's leaves under its
+        node there. What is looked for must not be below it (section 2.3.5).
 
     Examples
     --------
@@ -602,6 +608,8 @@ class QueryMixing(SceneSampler):
     _parameter_constraints = SceneSampler._parameter_constraints | {
         "hierarchy": [Hierarchy],
         "min_level_db": [real(None, closed="neither"), None],
+        "leaves": ["array-like", None],
+        "query_level": [whole(1)],
     }
 
     def __init__(
@@ -615,6 +623,8 @@ class QueryMixing(SceneSampler):
         channel_swap: bool = False,
         balance: str = "song",
         min_level_db: float | None = -30.0,
+        leaves: Sequence[str] | None = None,
+        query_level: int = 1,
     ):
         self.hierarchy = hierarchy
         super().__init__(
@@ -626,6 +636,8 @@ class QueryMixing(SceneSampler):
             balance=balance,
         )
         self.min_level_db = min_level_db
+        self.leaves = leaves
+        self.query_level = query_level
 
     def instruments_of(self, y: Sequence[Scene]) -> tuple[str, ...]:
         """Return the names of the hierarchy's levels, whatever the scenes.
@@ -638,7 +650,11 @@ class QueryMixing(SceneSampler):
         return tuple(self.hierarchy.levels)
 
     def _begin(self, draws: Draws) -> None:
+        n_levels = len(self.hierarchy.levels)
+        check_value(self.query_level, "QueryMixing(query_level=)", whole(1, n_levels))
         present = self.hierarchy.leaves_among(names_in(draws.scenes))
+        if self.leaves is not None:
+            present = check_instruments(self.leaves, present)
         pools = {leaf: draws.holding(leaf) for leaf in self.hierarchy.leaves if leaf in present}
         self._pools = {leaf: pool for leaf, pool in pools.items() if len(pool.songs) > 1}
         if not self._pools:
@@ -662,9 +678,10 @@ class QueryMixing(SceneSampler):
         (i, leaf), (other, _) = picks
         changes = self._changes(len(draws.scenes[i].instruments), rng)
         mixture, scene = remix(draws.mixtures[i], draws.scenes[i], changes)
-        query = draws.scenes[other].sources[draws.scenes[other].instruments.index(leaf)]
         (mixture,), (scene,) = scenes_along(self.hierarchy, leaf, [mixture], [scene])
-        return replace(mixture, query=query), scene
+        asked = draws.mixtures[other], draws.scenes[other]
+        _, (levels,) = scenes_along(self.hierarchy, leaf, *([one] for one in asked))
+        return replace(mixture, query=levels.sources[self.query_level - 1]), scene
 
     def _draw_salient(
         self,
@@ -701,6 +718,13 @@ def _check_mixable(scenes: Sequence[Scene]) -> None:
     for i, scene in enumerate(scenes):
         if scene.sources is None:
             raise InputError(f"y[{i}]", "a scene with sources", "None", "Leave it out.")
+        if are_levels(scene.instruments):
+            raise InputError(
+                f"y[{i}]",
+                "sources of which none is part of another",
+                f"the levels {', '.join(scene.instruments)}",
+                "Mix the scenes of leaves, with QueryMixing.",
+            )
         if scene.sample_rate != rate:
             raise InputError(
                 f"y[{i}]", f"{rate} Hz, as y[0]", f"{scene.sample_rate} Hz", "Use one rate."
