@@ -5,15 +5,14 @@ for the same seed. Each has only the parameters that concern it; signature and d
 those that they share are those of Cerberus.
 """
 
-import inspect
-import re
 from collections.abc import Callable
 from typing import Any
 
 from msa_sk._sklearn import real
 from msa_sk.models.cerberus import Cerberus
+from msa_sk.neural.parameters import documented, give_init, own_parameters, parameters_of
 
-_WEIGHTS = ("dc_weight", "mi_weight", "tr_weight")
+_WEIGHTS = {"dc_weight", "mi_weight", "tr_weight"}
 _OF_EMBEDDINGS = ("dc_weight", "clustering_loss", "embedding_size", "embedding_stride")
 _OF_MASKS = ("mi_weight",)
 _OF_ROLLS = (
@@ -32,54 +31,27 @@ def _leave_out(*names: str, **fixed: Any) -> Callable[[type[Cerberus]], type[Cer
     """
 
     def decorate(cls: type[Cerberus]) -> type[Cerberus]:
-        of_cerberus = inspect.signature(Cerberus.__init__).parameters
-        own = [
-            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default)
-            for name, default in cls.__dict__.get("_own", {}).items()
-        ]
-        gone = {*names, *fixed, *(parameter.name for parameter in own)}
-        kept = [parameter for name, parameter in of_cerberus.items() if name not in gone]
-        shared = {parameter.name for parameter in kept}
-        signature = inspect.Signature([kept[0], *own, *kept[1:]])
-
-        def __init__(self: Any, *args: Any, **parameters: Any) -> None:
-            bound = signature.bind(self, *args, **parameters)
-            bound.apply_defaults()
-            for name, value in list(bound.arguments.items())[1:]:
-                setattr(self, name, value)
-
-        __init__.__signature__ = signature  # type: ignore[attr-defined]
-        __init__.__qualname__ = f"{cls.__qualname__}.__init__"
-        cls.__init__ = __init__  # type: ignore[method-assign, assignment]
+        of_cerberus, own = parameters_of(Cerberus), cls.__dict__.get("_own", {})
+        gone = {*names, *fixed, *own}
+        shared = {name: one for name, one in of_cerberus.items() if name not in gone}
+        give_init(cls, [*own_parameters(own), *shared.values()])
         for name in {*names, *fixed} - vars(cls).keys():
             setattr(cls, name, fixed.get(name, of_cerberus[name].default))
         cls._parameter_constraints = {
             name: constraints
             for name, constraints in cls._parameter_constraints.items()
-            if name in signature.parameters
+            if name in {*own, *shared}
         }
         weights = cls.__dict__.get("_in_table", {})
         cls._presets = {
-            preset: {key: value for key, value in values.items() if key in shared - set(_WEIGHTS)}
+            preset: {k: value for k, value in values.items() if k in shared.keys() - _WEIGHTS}
             | (weights if preset == "chapter3" else {})
             for preset, values in Cerberus._presets.items()
         }
-        cls.__doc__ = _documented(cls, shared)
+        cls.__doc__ = documented(cls, Cerberus, shared)
         return cls
 
     return decorate
-
-
-def _documented(cls: type[Cerberus], kept: set[str]) -> str:
-    """Return a class's documentation with what Cerberus says of the parameters kept."""
-    _, _, of_cerberus = inspect.cleandoc(Cerberus.__doc__ or "").partition("Parameters\n---")
-    of_cerberus = of_cerberus.partition("\n")[2].partition("\n\nAttributes\n")[0]
-    entries = re.split(r"\n(?=\S)", of_cerberus)
-    shared = [entry for entry in entries if set(entry.partition(" : ")[0].split(", ")) <= kept]
-    text = inspect.cleandoc(cls.__doc__ or "")
-    if "Parameters\n---" not in text:
-        text += "\n\nParameters\n----------"
-    return "\n".join([text, *shared]) + "\n"
 
 
 @_leave_out(
