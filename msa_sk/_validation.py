@@ -44,7 +44,7 @@ def check_mixtures(
     AudioError
         If samples are not finite, there are none, or a file is missing.
     """
-    items = _as_list(X, name)
+    items = as_list(X, name)
     if len(items) < at_least:
         raise InputError(name, "at least one mixture", "none", "Pass some.")
     found: set[str] = set()
@@ -78,7 +78,7 @@ def check_scenes(y: Any, mixtures: Sequence[Mixture], name: str = "y") -> list[S
             "None",
             "Pass y: a list of Scenes, arrays or dicts.",
         )
-    items = _as_list(y, name)
+    items = as_list(y, name)
     if len(items) != len(mixtures):
         raise InputError(
             name,
@@ -180,7 +180,13 @@ def from_preset(
     return cls(**(presets[name] | changes))
 
 
-def _as_list(collection: Any, name: str) -> list:
+def as_list(collection: Any, name: str) -> list:
+    """Return a list or an array of things as a list; refuse one thing.
+
+    Raises
+    ------
+    InputError
+    """
     one = f"one {type(collection).__name__}"
     if isinstance(collection, str | os.PathLike | Clip | Mixture | Scene | Mapping) or hasattr(
         collection, "mixture"

@@ -313,7 +313,7 @@ class SceneEstimator(BaseEstimator):
 
     def _begin_fit(self, X: Any) -> list:
         self.sample_rate_ = self.sample_rate
-        return self._accept(X)
+        return self._accept_training(X)
 
     def _accept(self, X: Any) -> list:
         return check_mixtures(X, self.sample_rate_)
@@ -342,6 +342,10 @@ class SceneEstimator(BaseEstimator):
         for name, part in (("sources", scene.sources), ("rolls", scene.rolls)):
             if part is not None and not np.isfinite(part).all():
                 raise InputError(
+    def _accept_training(self, X: Any) -> list:
+        """Return what is learnt from; where `predict` asks for more than `fit`, it differs."""
+        return self._accept(X)
+
                     repr(mixture),
                     f"finite {name} from {type(self).__name__}",
                     "NaN or infinity",
@@ -423,7 +427,7 @@ class SpectralEstimator(SceneEstimator):
             self.transformer_ = clone(transformer) if transformer else self._default_transformer()
         self.transformer_.fit()
         self.sample_rate_ = self.transformer_.sample_rate
-        return self._accept(X)
+        return self._accept_training(X)
 
     def _accept(self, X: Any) -> list[Spectrogram]:
         if not (_is_iterable(X) and any(isinstance(item, Spectrogram) for item in X)):
@@ -494,7 +498,7 @@ def warn_of_silence() -> None:
 
 
 def only(scene: Scene, wanted: tuple[str, ...]) -> Scene:
-    """Return a predicted scene with these of its instruments."""
+    """Return a scene with these of its instruments."""
     if wanted == scene.instruments:
         return scene
     rows = [scene.instruments.index(name) for name in wanted]
@@ -502,7 +506,11 @@ def only(scene: Scene, wanted: tuple[str, ...]) -> Scene:
     return replace(
         scene,
         instruments=wanted,
-        sources=None if sources is None else sources[rows],
+        sources=sources,
         notes=None if notes is None else tuple(notes[row] for row in rows),
         rolls=None if rolls is None else rolls[rows],
     )
+    if isinstance(sources, tuple):
+        sources = tuple(sources[row] for row in rows)
+    elif sources is not None:
+        sources = sources[rows]

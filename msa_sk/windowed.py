@@ -48,7 +48,9 @@ class WindowedEstimator(SpectralEstimator):
         """Return what `_look` takes, of the spectrum of a mixture with this RMS."""
         return channel_rms((spectrum / np.float64(level)).astype(np.complex64))
 
-    def _survey(self, magnitudes: Iterator[np.ndarray], n_windows: int) -> Any:
+    def _survey(
+        self, item: Spectrogram, magnitudes: Iterator[np.ndarray], n_windows: int
+    ) -> Any:
         """Learn from all windows of a mixture what each has to know; nothing, as a rule."""
         return None
 
@@ -88,9 +90,8 @@ class WindowedEstimator(SpectralEstimator):
     ) -> Iterator[Scene]:
         item, bounds = windows.spectrogram, windows.bounds
         mixture = item.mixture
-        survey = self._survey(
-            (self._magnitude(spectrum, level) for spectrum in windows.spectra()), len(bounds)
-        )
+        magnitudes = (self._magnitude(spectrum, level) for spectrum in windows.spectra())
+        survey = self._survey(item, magnitudes, len(bounds))
 
         def looks() -> Iterator[tuple[np.ndarray, Heads]]:
             lengths = [last - first for first, last in bounds]

@@ -517,7 +517,9 @@ class Cerberus(NeuralEstimator):
             found["roll"] = expit(heads["roll"])
         return found
 
-    def _survey(self, magnitudes: Iterator[np.ndarray], n_windows: int) -> np.ndarray | None:
+    def _survey(
+        self, item: Spectrogram, magnitudes: Iterator[np.ndarray], n_windows: int
+    ) -> np.ndarray | None:
         """Return centres of clusters for all windows, from as many frames as one window has."""
         if not self._clusters:
             return None

@@ -323,7 +323,9 @@ class NMFSeparator(WindowedEstimator):
         )
         return {"mask": ratio_masks(models, self.mask_power)}
 
-    def _survey(self, magnitudes: Iterator[np.ndarray], n_windows: int) -> Any:
+    def _survey(
+        self, item: Spectrogram, magnitudes: Iterator[np.ndarray], n_windows: int
+    ) -> Any:
         if not self.blind:
             return None
         kept = []

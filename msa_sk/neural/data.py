@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from msa_sk.audio import rms
 from msa_sk.exceptions import SilenceWarning
-from msa_sk.records import Scene
+from msa_sk.records import Mixture, Scene
 from msa_sk.spectral import STFT, Spectrogram, channel_rms
 
 # Frames that are analysed at a time; windows are cut from them.
@@ -68,6 +68,9 @@ class SceneDataset(Dataset):
         ``make_target(spectrogram, levelled, scene)`` gives the targets, an `Example`.
     sequence_length : int
         In frames: what is longer is cut into the fewest windows of that length that cover it.
+    make_inputs : callable, default=None
+        ``make_inputs(mixture)`` gives an `Example` of what the network is told besides
+        magnitudes. It has a time of its own, and comes whole with each window.
     """
 
     #: How many chunks are kept.
@@ -79,8 +82,9 @@ class SceneDataset(Dataset):
         scenes: Sequence[Scene],
         make_target: Callable[[Spectrogram, LevelledSTFT, Scene], Example],
         sequence_length: int,
+        make_inputs: Callable[[Mixture], Example] | None = None,
     ):
-        self.make_target = make_target
+        self.make_target, self.make_inputs = make_target, make_inputs
         self.sequence_length = sequence_length
         self._take(spectrograms, scenes)
 
@@ -106,19 +110,15 @@ class SceneDataset(Dataset):
         if not 0 <= index < len(self):
             raise IndexError(index)
         chunk = self._chunk_of(index)
-        example = self._analysed(chunk)
-        n_frames = example[0]["magnitude"].shape[-1]
+        inputs, target = self._analysed(chunk)
+        n_frames = inputs["magnitude"].shape[-1]
         length = min(self.sequence_length, n_frames)
         place = (index - self._first[chunk]) / max(1, len(self.windows_of(chunk)) - 1)
         start = round(place * (n_frames - length))
-        inputs, target = (
-            {
-                name: array if np.ndim(array) == 0 else array[..., start : start + length]
-                for name, array in side.items()
-            }
-            for side in example
-        )
-        return inputs, target
+        window = np.s_[..., start : start + length]
+        return {**inputs, "magnitude": inputs["magnitude"][window]}, {
+            name: array if np.ndim(array) == 0 else array[window] for name, array in target.items()
+        }
 
     def windows_of(self, chunk: int) -> range:
         """Return the indices of the windows that a chunk is cut into."""
@@ -156,8 +156,9 @@ class SceneDataset(Dataset):
             spectrogram = replace(spectrogram, mixture=mixture)
             scene = scene.excerpt(start, duration)
         levelled = LevelledSTFT.of(spectrogram, level)
-        inputs = {"magnitude": levelled.magnitude}
-        return inputs, {**inputs, **self.make_target(spectrogram, levelled, scene)}
+        heard = {"magnitude": levelled.magnitude}
+        told = self.make_inputs(spectrogram.mixture) if self.make_inputs else {}
+        return {**heard, **told}, {**heard, **self.make_target(spectrogram, levelled, scene)}
 
     def _level(self, i: int) -> float:
         if i not in self._levels:
@@ -184,7 +185,7 @@ class SampledDataset(SceneDataset):
     ----------
     draw : callable
         ``draw(epoch)`` gives an epoch's Spectrograms and Scenes, always the same ones.
-    make_target, sequence_length
+    make_target, sequence_length, make_inputs
         As in `SceneDataset`.
     """
 
@@ -193,9 +194,10 @@ class SampledDataset(SceneDataset):
         draw: Callable[[int], tuple[Sequence[Spectrogram], Sequence[Scene]]],
         make_target: Callable[[Spectrogram, LevelledSTFT, Scene], Example],
         sequence_length: int,
+        make_inputs: Callable[[Mixture], Example] | None = None,
     ):
         self.draw, self.epoch = draw, 0
-        super().__init__(*draw(0), make_target, sequence_length)
+        super().__init__(*draw(0), make_target, sequence_length, make_inputs)
 
     def begin_epoch(self, epoch: int) -> None:
         """Draw what the epoch learns from, unless it is there."""
@@ -277,11 +279,13 @@ def cut(spectrogram: Spectrogram, sequence_length: int) -> list[tuple[float, flo
 def collate(
     examples: Sequence[tuple[Example, Example]],
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """Pad examples along time and stack them; ``lengths`` says how many frames are true."""
-    lengths = torch.tensor([inputs["magnitude"].shape[-1] for inputs, _ in examples])
-    n_frames = int(lengths.max())
+    """Pad examples along time and stack them.
 
-    def stack(name: str, side: int) -> torch.Tensor:
+    ``lengths`` says how many frames of the mixtures, and of all targets, are true, and
+    ``query_lengths`` how many of an input ``query``, which has a time of its own.
+    """
+
+    def stack(side: int, name: str, n_frames: int) -> torch.Tensor:
         arrays = [np.asarray(example[side][name]) for example in examples]
         if arrays[0].ndim == 0:
             return torch.from_numpy(np.stack(arrays))
@@ -290,5 +294,11 @@ def collate(
             row[..., : array.shape[-1]] = array
         return torch.from_numpy(padded)
 
-    inputs, targets = ({name: stack(name, side) for name in examples[0][side]} for side in (0, 1))
-    return {**inputs, "lengths": lengths}, {**targets, "lengths": lengths}
+    inputs = {}
+    for name in examples[0][0]:
+        key = "lengths" if name == "magnitude" else f"{name}_lengths"
+        inputs[key] = torch.tensor([example[0][name].shape[-1] for example in examples])
+        inputs[name] = stack(0, name, int(inputs[key].max()))
+    lengths = inputs["lengths"]
+    targets = {name: stack(1, name, int(lengths.max())) for name in examples[0][1]}
+    return inputs, {**targets, "lengths": lengths}

@@ -43,7 +43,7 @@ from msa_sk.neural.parallel import as_first, joined
 from msa_sk.neural.randomness import isolated_seed
 from msa_sk.neural.schedule import SCHEDULES, Schedule
 from msa_sk.persistence import encode_parameters
-from msa_sk.records import Scene, stack_sources
+from msa_sk.records import Mixture, Scene, stack_sources
 from msa_sk.spectral import STFT, Spectrogram
 from msa_sk.windowed import WindowedEstimator
 from msa_sk.windows import Heads
@@ -267,9 +267,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
                     "Give fit X_val and y_val instead, made by sampler.apply.",
                 )
         train = self._training_set(items, scenes, seed)
-        tags = self._scene_tags()
-        for part in ["sources"] * tags["separates"] + ["notes"] * tags["transcribes"]:
-            warn_of_unheard(train.scenes, self.instruments_, part)
+        self._warn_of_unheard(train.scenes)
         valid = self._dataset(*validation)
         with isolated_seed(seed):
             self.net_ = self._make_net(seed, n_batches=-(-len(train) // self.batch_size))
@@ -283,6 +281,11 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             self.net_.train(train, valid, self.max_epochs, checkpoint)
             self._after_training(train)
         self._note_training()
+
+    def _warn_of_unheard(self, scenes: Sequence[Scene]) -> None:
+        tags = self._scene_tags()
+        for part in ["sources"] * tags["separates"] + ["notes"] * tags["transcribes"]:
+            warn_of_unheard(scenes, self.instruments_, part)
 
     def _instruments_in(self, scenes: list[Scene]) -> tuple[str, ...]:
         if self.sampler is None:
@@ -319,7 +322,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         self, X: Any, y: Any, X_name: str, y_name: str
     ) -> tuple[list[Spectrogram], list[Scene]]:
         """Return mixtures and truths that come after those which settled the instruments."""
-        items = self._accept(X)
+        items = self._accept_training(X)
         if not items:
             raise InputError(X_name, "at least one mixture", "none", "Pass some.")
         return items, check_scenes(y, [item.mixture for item in items], y_name)
@@ -387,22 +390,27 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             self._note_rest(items, scenes)
             return self._dataset(items, scenes)
         mixtures = [item.mixture for item in items]
-        draw = Redraw(self.sampler.prepare(mixtures, scenes, seed), items[0])
+        draw = Redraw(self._draws(mixtures, scenes, seed), items[0])
         self._note_rest(*draw(0))
-        return SampledDataset(draw, self._target_maker(), self.sequence_length)
+        return SampledDataset(draw, *self._makers())
+
+    def _draws(self, mixtures: list[Mixture], scenes: list[Scene], seed: int) -> Any:
+        """Return what training mixtures are drawn from in each epoch."""
+        return self.sampler.prepare(mixtures, scenes, seed)
 
     def _note_rest(self, items: list[Spectrogram], scenes: list[Scene]) -> None:
         if not self.__sklearn_is_fitted__():
             self.has_rest_ = has_rest(items, scenes, self.instruments_)
 
     def _dataset(self, items: list[Spectrogram], scenes: list[Scene]) -> SceneDataset:
-        return SceneDataset(items, scenes, self._target_maker(), self.sequence_length)
+        return SceneDataset(items, scenes, *self._makers())
 
-    def _target_maker(self) -> Callable[[Spectrogram, LevelledSTFT, Scene], Example]:
+    def _makers(self) -> tuple[Callable, int, Callable]:
+        """Return what datasets make examples with."""
         maker = copy.copy(self)  # for other processes, which have no use for the network
         maker.__dict__.pop("net_", None)
         maker.callbacks = None
-        return maker._make_target
+        return maker._make_target, self.sequence_length, maker._make_inputs
 
     def _fingerprint(
         self,
@@ -461,6 +469,10 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             precision=resolve_precision(self.precision, device),
             device=device,
             verbose=0,
+    def _make_inputs(self, mixture: Mixture) -> Example:
+        """Return what the network is told besides magnitudes; nothing, as a rule."""
+        return {}
+
         )
 
     def _before_training(self, module: Any, dataset: SceneDataset) -> None:
@@ -498,8 +510,12 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             )
         ]
 
-    def _heads(self, magnitudes: Sequence[np.ndarray], wanted: Sequence[str]) -> list[Heads]:
-        """Return what the network gives for magnitudes of one shape."""
+    def _heads(
+        self, magnitudes: Sequence[np.ndarray], wanted: Sequence[str], **told: np.ndarray
+    ) -> list[Heads]:
+        for name, array in told.items():
+            batch[name] = torch.from_numpy(np.stack([array] * len(magnitudes)))
+        """Return what the network gives for magnitudes of one shape, told the same of all."""
         batch, _ = collate([({"magnitude": magnitude}, {}) for magnitude in magnitudes])
         heads = self.net_.heads(batch, wanted=wanted)
         return [{name: head[i] for name, head in heads.items()} for i in range(len(magnitudes))]
