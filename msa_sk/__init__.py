@@ -14,6 +14,7 @@ _WHERE = {
     "CoherentMixing": "msa_sk.datasets.sampling",
     "DeepClustering": "msa_sk.models.family",
     "DeepClusteringTranscriber": "msa_sk.models.family",
+    "HierarchicalQBE": "msa_sk.models.query",
     "Hierarchy": "msa_sk.hierarchy",
     "IdealMaskSeparator": "msa_sk.models.reference",
     "IncoherentMixing": "msa_sk.datasets.sampling",
@@ -23,9 +24,11 @@ _WHERE = {
     "MixtureBaseline": "msa_sk.models.reference",
     "NMFSeparator": "msa_sk.models.nmf",
     "Notes": "msa_sk.notes",
+    "QueryByExample": "msa_sk.models.query",
     "QueryMixing": "msa_sk.datasets.sampling",
     "STFT": "msa_sk.spectral",
     "Scene": "msa_sk.records",
+    "SourceSpecificSeparator": "msa_sk.models.hierarchical",
     "Spectrogram": "msa_sk.spectral",
     "Transcriber": "msa_sk.models.family",
     "attach_truth": "msa_sk.models.reference",
@@ -42,6 +45,7 @@ __all__ = [
     "DeepClustering",
     "DeepClusteringTranscriber",
     "Hierarchy",
+    "HierarchicalQBE",
     "IdealMaskSeparator",
     "IncoherentMixing",
     "MaskInference",
@@ -51,9 +55,11 @@ __all__ = [
     "NMFSeparator",
     "Notes",
     "QueryMixing",
+    "QueryByExample",
     "STFT",
     "Scene",
     "Spectrogram",
+    "SourceSpecificSeparator",
     "Transcriber",
     "__version__",
     "attach_truth",
@@ -76,7 +82,9 @@ if TYPE_CHECKING:
     )
     from msa_sk.models.nmf import NMFSeparator
     from msa_sk.models.reference import IdealMaskSeparator, MixtureBaseline, attach_truth
+    from msa_sk.models.hierarchical import SourceSpecificSeparator
     from msa_sk.notes import Notes
+    from msa_sk.models.query import HierarchicalQBE, QueryByExample
     from msa_sk.persistence import load, save
     from msa_sk.records import Anchor, Mixture, Scene
     from msa_sk.spectral import STFT, Spectrogram

@@ -19,6 +19,7 @@ _SMALL_NETWORK = {
     "verbose": 0,
 }
 _SMALL_CERBERUS = {**_SMALL_NETWORK, "embedding_size": 4}
+_SMALL_QUERIES = {**_SMALL_CERBERUS, "query_size": 8, "query_length": 16}
 
 # Parameters of the estimators that are checked, by class: the first is the system as it
 # usually is, the others are what its parameters can make of it.
@@ -29,6 +30,7 @@ _TINY: dict[str, list[dict]] = {
     "Chimera": [{**_SMALL_CERBERUS, "separate_by": "embedding"}],
     "DeepClustering": [_SMALL_CERBERUS],
     "DeepClusteringTranscriber": [_SMALL_CERBERUS],
+    "HierarchicalQBE": [_SMALL_QUERIES],
     "IdealMaskSeparator": [{"transformer": _SMALL_STFT}],
     "MaskInference": [_SMALL_NETWORK],
     "MaskInferenceTranscriber": [_SMALL_NETWORK],
@@ -38,11 +40,18 @@ _TINY: dict[str, list[dict]] = {
         {**_SMALL_NMF, "beta_loss": "frobenius"},
         {**_SMALL_NMF, "blind": True},
     ],
+    "QueryByExample": [{**_SMALL_QUERIES, "level": 2}],
+    "SourceSpecificSeparator": [_SMALL_NETWORK, {**_SMALL_NETWORK, "levels": "single"}],
     "Transcriber": [_SMALL_NETWORK],
 }
 
-# What a system's mixtures must hold besides audio, by class.
-_NEEDS: dict[str, tuple[str, ...]] = {"IdealMaskSeparator": ("sources",)}
+# What a system's mixtures must hold besides audio, and scenes as their sources, by class.
+_NEEDS: dict[str, tuple[str, ...]] = {
+    "HierarchicalQBE": ("levels", "query"),
+    "IdealMaskSeparator": ("sources",),
+    "QueryByExample": ("levels", "query"),
+    "SourceSpecificSeparator": ("levels",),
+}
 
 
 def all_estimators() -> list[tuple[str, type[SceneEstimator]]]:
@@ -77,9 +86,10 @@ def tiny_estimators(cls: type[SceneEstimator]) -> list[SceneEstimator]:
 
 
 def needs_of(cls: type) -> tuple[str, ...]:
-    """Return which fields of `Mixture` an informed system reads: "sources", "notes".
+    """Return what a system needs besides audio and plain instruments.
 
-    A class may declare them as ``_needs``.
+    Fields of `Mixture` that an informed one reads, "sources", "notes" and "query", and "levels"
+    where the sources are those of a hierarchy. A class may declare them as ``_needs``.
     """
     declared = (_NEEDS.get(base.__name__) for base in cls.__mro__)
     return getattr(cls, "_needs", next(filter(None, declared), ()))

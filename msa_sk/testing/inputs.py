@@ -141,6 +141,7 @@ def check_inputs_are_unmodified(subject: Subject) -> None:
         "the mixtures' samples": [mixture.audio for mixture in X],
         "the sources in X": [one for m in X for one in (m.sources or {}).values()],
         "the sources in y": [scene.sources for scene in y],
+        "the queries in X": [mixture.query for mixture in X if mixture.query is not None],
     }
     before = {what: [array.copy() for array in those] for what, those in arrays.items()}
     estimator = subject.fresh()

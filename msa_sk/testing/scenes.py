@@ -1,6 +1,6 @@
 """Scenes for the checks, made on the spot: two instruments of sines that play some notes."""
 
-from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +9,8 @@ from msa_sk.records import Mixture, Scene
 
 #: Who plays, in sorted order.
 INSTRUMENTS = ("guitar", "piano")
+#: The levels of a hierarchy that has the guitar at the bottom, and both above.
+LEVELS = ("level_1", "level_2")
 _PARTIALS = {"guitar": (1.0, 0.2, 0.6, 0.1, 0.3), "piano": (1.0, 0.5, 0.25)}
 _LOWEST = {"guitar": 45, "piano": 64}
 _NOTE_SECONDS = 0.25
@@ -57,11 +59,13 @@ def as_mixture(
     group: object = None,
 ) -> Mixture:
     """Return the sum of sources (2, ..., n_samples) as a Mixture that holds what is needed."""
-    extras: dict[str, Mapping] = {}
+    extras: dict[str, Any] = {}
     if "sources" in needs:
         extras["sources"] = dict(zip(INSTRUMENTS, sources, strict=True))
     if "notes" in needs:
         extras["notes"] = dict(zip(INSTRUMENTS, notes or (Notes(), Notes()), strict=True))
+    if "query" in needs:
+        extras["query"] = toy_sources(rate // 2, rate, seed=50)[0][0]  # another guitar
     return Mixture(sources.sum(axis=0), rate, group=group, **extras)
 
 
@@ -74,5 +78,8 @@ def toy_scenes(
         n_samples = round(rate * (1 + 0.1 * ((3 * i) % 4))) + i
         sources, notes = toy_sources(n_samples, rate, seed + i)
         mixes.append(as_mixture(sources, rate, notes, needs, group=f"song {i % 2}"))
-        scenes.append(Scene(INSTRUMENTS, rate, sources, notes))
+        if "levels" in needs:
+            scenes.append(Scene(LEVELS, rate, sources.cumsum(axis=0)))
+        else:
+            scenes.append(Scene(INSTRUMENTS, rate, sources, notes))
     return mixes, scenes

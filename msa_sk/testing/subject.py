@@ -24,7 +24,7 @@ class Subject:
     Attributes
     ----------
     needs : tuple of str
-        What mixtures must hold besides audio.
+        What mixtures and scenes must hold; see `needs_of`.
     mixes, scenes : list of Mixture, list of Scene
         Four of different lengths, of two songs, at the model's rate.
     fitted : SceneEstimator
@@ -68,6 +68,13 @@ class Subject:
     @cached_property
     def _data(self) -> tuple[list[Mixture], list[Scene]]:
         return toy_scenes(self.rate, self.needs)
+
+    @property
+    def instruments(self) -> tuple[str, ...]:
+        """What the shared fit is to find: all in the scenes, or the one level asked for."""
+        names = self._data[1][0].instruments
+        level = self.parameters.get("level")
+        return names if level is None else (names[level - 1],)
 
     @property
     def mixes(self) -> list[Mixture]:
