@@ -37,15 +37,15 @@ _WHERE = {
 }
 
 __all__ = [
+    "Anchor",
     "Cerberus",
     "Chimera",
     "Clip",
     "CoherentMixing",
-    "Anchor",
     "DeepClustering",
     "DeepClusteringTranscriber",
-    "Hierarchy",
     "HierarchicalQBE",
+    "Hierarchy",
     "IdealMaskSeparator",
     "IncoherentMixing",
     "MaskInference",
@@ -54,12 +54,12 @@ __all__ = [
     "MixtureBaseline",
     "NMFSeparator",
     "Notes",
-    "QueryMixing",
     "QueryByExample",
+    "QueryMixing",
     "STFT",
     "Scene",
-    "Spectrogram",
     "SourceSpecificSeparator",
+    "Spectrogram",
     "Transcriber",
     "__version__",
     "attach_truth",
@@ -80,11 +80,11 @@ if TYPE_CHECKING:
         MaskInferenceTranscriber,
         Transcriber,
     )
-    from msa_sk.models.nmf import NMFSeparator
-    from msa_sk.models.reference import IdealMaskSeparator, MixtureBaseline, attach_truth
     from msa_sk.models.hierarchical import SourceSpecificSeparator
-    from msa_sk.notes import Notes
+    from msa_sk.models.nmf import NMFSeparator
     from msa_sk.models.query import HierarchicalQBE, QueryByExample
+    from msa_sk.models.reference import IdealMaskSeparator, MixtureBaseline, attach_truth
+    from msa_sk.notes import Notes
     from msa_sk.persistence import load, save
     from msa_sk.records import Anchor, Mixture, Scene
     from msa_sk.spectral import STFT, Spectrogram

@@ -318,6 +318,10 @@ class SceneEstimator(BaseEstimator):
     def _accept(self, X: Any) -> list:
         return check_mixtures(X, self.sample_rate_)
 
+    def _accept_training(self, X: Any) -> list:
+        """Return what is learnt from; where `predict` asks for more than `fit`, it differs."""
+        return self._accept(X)
+
     @abstractmethod
     def _fit(self, items: list, scenes: list[Scene]) -> None: ...
 
@@ -342,10 +346,6 @@ class SceneEstimator(BaseEstimator):
         for name, part in (("sources", scene.sources), ("rolls", scene.rolls)):
             if part is not None and not np.isfinite(part).all():
                 raise InputError(
-    def _accept_training(self, X: Any) -> list:
-        """Return what is learnt from; where `predict` asks for more than `fit`, it differs."""
-        return self._accept(X)
-
                     repr(mixture),
                     f"finite {name} from {type(self).__name__}",
                     "NaN or infinity",
@@ -503,6 +503,10 @@ def only(scene: Scene, wanted: tuple[str, ...]) -> Scene:
         return scene
     rows = [scene.instruments.index(name) for name in wanted]
     sources, notes, rolls = scene.sources, scene.notes, scene.rolls
+    if isinstance(sources, tuple):
+        sources = tuple(sources[row] for row in rows)
+    elif sources is not None:
+        sources = sources[rows]
     return replace(
         scene,
         instruments=wanted,
@@ -510,7 +514,3 @@ def only(scene: Scene, wanted: tuple[str, ...]) -> Scene:
         notes=None if notes is None else tuple(notes[row] for row in rows),
         rolls=None if rolls is None else rolls[rows],
     )
-    if isinstance(sources, tuple):
-        sources = tuple(sources[row] for row in rows)
-    elif sources is not None:
-        sources = sources[rows]

@@ -324,6 +324,8 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
     def residual(self, mixture: Mixture) -> np.ndarray:
         """Return what remains of a mixture when all sources are taken out.
 
+        Of the levels of a hierarchy the highest holds the others: it alone is taken out.
+
         Returns
         -------
         residual : ndarray of float32
@@ -332,8 +334,6 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
         Raises
         ------
         InputError
-        Of the levels of a hierarchy the highest holds the others: it alone is taken out.
-
             If it is no Mixture, or the scene's sources are unknown.
         AudioError
             If a source has another shape than the mixture.
@@ -360,14 +360,6 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
             total += source
         return audio - total
 
-    def excerpt(self, start: float, duration: float) -> "Scene":
-        """Return a stretch of the scene; seconds. Nothing is read, and rolls are left out.
-
-        Errors as in `Mixture.excerpt`.
-        """
-        check_excerpt(start, duration)
-        sources, notes = self.sources, self.notes
-        if sources is not None:
     def blend(self, level: float) -> np.ndarray:
         """Return the sound between two levels of a hierarchy, as the slider of figure 2.17.
 
@@ -406,6 +398,14 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
             return audio
         return (1 - share) * audio + share * self.source(names[low + 1])
 
+    def excerpt(self, start: float, duration: float) -> "Scene":
+        """Return a stretch of the scene; seconds. Nothing is read, and rolls are left out.
+
+        Errors as in `Mixture.excerpt`.
+        """
+        check_excerpt(start, duration)
+        sources, notes = self.sources, self.notes
+        if sources is not None:
             sources = tuple(excerpt_any(one, self.sample_rate, start, duration) for one in sources)
         if isinstance(self.sources, np.ndarray):
             sources = np.stack(sources) if sources else self.sources
@@ -449,14 +449,6 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
         return SceneDisplay.from_predictions(truth, self).plot()
 
 
-def stack_sources(
-    scene: Scene, instruments: Sequence[str], audio: np.ndarray, owner: str = "its mixture"
-) -> np.ndarray:
-    """Return a scene's sources in the order of `instruments`; one it does not list is silence.
-
-    Parameters
-    ----------
-    scene : Scene
 def level_of(name: str) -> int:
     """Return the number in the name of a hierarchy's level, ``level_1``, ...; else 0."""
     match = re.fullmatch(r"level_([1-9]\d*)", name)
@@ -502,6 +494,14 @@ def _example(query: Any, sample_rate: int | None, item: str) -> Mixture | Anchor
     return query
 
 
+def stack_sources(
+    scene: Scene, instruments: Sequence[str], audio: np.ndarray, owner: str = "its mixture"
+) -> np.ndarray:
+    """Return a scene's sources in the order of `instruments`; one it does not list is silence.
+
+    Parameters
+    ----------
+    scene : Scene
     instruments : sequence of str
     audio : ndarray of shape (n_samples,) or (n_channels, n_samples)
         What is to have their shape, as the mixture at the scene's rate. A mono source of a stereo

@@ -469,11 +469,11 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             precision=resolve_precision(self.precision, device),
             device=device,
             verbose=0,
+        )
+
     def _make_inputs(self, mixture: Mixture) -> Example:
         """Return what the network is told besides magnitudes; nothing, as a rule."""
         return {}
-
-        )
 
     def _before_training(self, module: Any, dataset: SceneDataset) -> None:
         """Prepare a new network for its data; a subclass may want to."""
@@ -513,10 +513,10 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
     def _heads(
         self, magnitudes: Sequence[np.ndarray], wanted: Sequence[str], **told: np.ndarray
     ) -> list[Heads]:
-        for name, array in told.items():
-            batch[name] = torch.from_numpy(np.stack([array] * len(magnitudes)))
         """Return what the network gives for magnitudes of one shape, told the same of all."""
         batch, _ = collate([({"magnitude": magnitude}, {}) for magnitude in magnitudes])
+        for name, array in told.items():
+            batch[name] = torch.from_numpy(np.stack([array] * len(magnitudes)))
         heads = self.net_.heads(batch, wanted=wanted)
         return [{name: head[i] for name, head in heads.items()} for i in range(len(magnitudes))]
 
