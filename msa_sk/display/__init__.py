@@ -1,4 +1,4 @@
-"""Pictures of scenes and of training.
+"""Pictures of scenes, of training, and of searches.
 
 A display keeps what it computed, so that `plot` can draw it again without computing anything.
 Figures are made apart from pyplot: no window opens, and no global state changes.
@@ -7,6 +7,7 @@ Figures are made apart from pyplot: no window opens, and no global state changes
 from msa_sk.display.matching import compare_notes
 from msa_sk.display.rolls import RollDisplay
 from msa_sk.display.scenes import LogSpectrogram, SceneDisplay, log_spectrogram
+from msa_sk.display.search import SearchDisplay
 from msa_sk.display.training import LearningCurveDisplay
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "LogSpectrogram",
     "RollDisplay",
     "SceneDisplay",
+    "SearchDisplay",
     "compare_notes",
     "log_spectrogram",
 ]

@@ -145,6 +145,36 @@ def is_in_db(metric: str) -> bool:
     return any(metric in metrics.names for metrics in _TABLE if metrics.part == "sources")
 
 
+def split_name(name: str) -> tuple[str, str]:
+    """Return the metric and the instrument of a mean's name; both empty if it is not ours.
+
+    ``"si_sdri_piano"`` is the ``"si_sdri"`` of the ``"piano"``; without an instrument it is all's.
+    """
+    fitting = [metric for metric in METRICS if f"{name}_".startswith(f"{metric}_")]
+    metric = max(fitting, key=len, default="")
+    return metric, name[len(metric) + 1 :] if metric else ""
+
+
+def metric_label(name: str) -> str:
+    """Return the name of a mean as people write it; one that is not ours as it is.
+
+    Examples
+    --------
+    >>> [metric_label(name) for name in ("si_sdri", "note_onset_f1_piano", "accuracy")]
+    ['SI-SDRi (dB)', 'note-onset F1, piano', 'accuracy']
+    """
+    metric, instrument = split_name(name)
+    if not metric:
+        return name
+    if is_in_db(metric):
+        label = metric.upper().replace("SDRI", "SDRi").replace("SI_", "SI-").replace("_", " ")
+        label += " (dB)"
+    else:
+        notes, _, score = metric.rpartition("_")
+        label = f"{notes.replace('_', '-')} {score.replace('f1', 'F1')}"
+    return f"{label}, {instrument}" if instrument else label
+
+
 def score_scene(
     pair: ScenePair, metrics: Collection[str], skip_unknown: bool = False
 ) -> SceneScores:
