@@ -5,6 +5,7 @@ import re
 from itertools import compress
 from pathlib import Path
 
+import numpy as np
 import yaml
 from trees import jams, write_noise, write_notes, write_sum
 
@@ -16,6 +17,7 @@ from msa_sk.midi import write_midi
 ROOT = Path(__file__).parents[1]
 OWN_DATA = ROOT / "docs" / "own_data.md"
 RATE = 8000
+CERBERUS = ROOT / "docs" / "cerberus.md"
 TINY = {"hidden_size": 8, "n_layers": 1, "max_epochs": 1, "verbose": 0}
 PROGRAMS = {"piano": 0, "guitar": 25}
 
@@ -25,6 +27,15 @@ def snippets_of(page):
     text = page.read_text("utf-8")
     blocks = re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return [(text.count("\n", 0, block.start(1)), block.group(1)) for block in blocks]
+
+
+def run(page):
+    """Run the blocks of a page, and give what they have named after each."""
+    names = {}
+    for line, code in snippets_of(page):
+        # Blank lines make a traceback name the page's own lines.
+        exec(compile("\n" * line + code, str(page), "exec"), names)
+        yield names
 
 
 def make_songs(instruments):
@@ -99,10 +110,8 @@ def test_own_data_runs(tmp_path, monkeypatch, capsys):
     for name in ("IncoherentMixing", "mix_incoherent"):
         make = functools.partial(with_few_mixtures, getattr(msa_sk.datasets, name))
         monkeypatch.setattr(msa_sk.datasets, name, make, False)
-    names, fitted = {}, []
-    for line, code in snippets_of(OWN_DATA):
-        # Blank lines make a traceback name the page's own lines.
-        exec(compile("\n" * line + code, str(OWN_DATA), "exec"), names)
+    fitted = []
+    for names in run(OWN_DATA):
         fitted.append(names.get("cerberus"))
     slakh, _, own, mixed = fitted[:4]
     assert slakh.instruments_ == ("guitar", "piano")
@@ -151,3 +160,41 @@ def test_the_template_of_a_reader_works(tmp_path):
     assert y[0].instruments == ("violin", "cello")
     assert [len(notes) for notes in y[0].notes] == [2, 1]
     assert reader.validate() == []
+
+
+def test_the_page_of_cerberus_runs(monkeypatch):
+    tiny = TINY | {"transformer": msa_sk.STFT(sample_rate=RATE, n_fft=256, hop_length=128)}
+    monkeypatch.setattr(msa_sk, "Chimera", functools.partial(msa_sk.Chimera, **tiny), False)
+    short = functools.partial(make_scenes, duration=0.5, sample_rate=RATE)
+    monkeypatch.setattr(msa_sk.datasets, "make_scenes", short, False)
+    (names,) = run(CERBERUS)
+    assert {"train_dc", "train_mi"} < set(names["chimera"].history_[-1])
+    assert len(names["by_masks"]) == 8
+    for masks, clusters in zip(names["by_masks"], names["by_clusters"], strict=True):
+        assert not np.array_equal(masks.sources, clusters.sources)
+
+
+def test_the_table_of_the_family_holds():
+    rows = re.findall(
+        r"^\| `(\w+)` \| ([\d., ]+) \| ([\d., ]+) \| (.*) \| (.*) \|$",
+        CERBERUS.read_text("utf-8"),
+        re.MULTILINE,
+    )
+    assert len(rows) == 7
+    for name, weights, in_table, sources, notes in rows:
+        cls = getattr(msa_sk, name)
+        for text, one in ((weights, cls()), (in_table, cls.from_preset("chapter3"))):
+            expected = [float(weight) for weight in text.split(", ")]
+            assert [one.dc_weight, one.mi_weight, one.tr_weight] == expected, name
+        tags = cls().__sklearn_tags__()
+        assert (tags.separates, tags.transcribes) == (sources != "–", notes == "yes")
+        assert ("separate_by" in cls().get_params()) == (sources == "masks or clusters")
+
+
+def test_what_the_page_of_cerberus_cites_exists():
+    text = CERBERUS.read_text("utf-8")
+    for file, name in re.findall(r"`(test_\w+\.py)::(test_\w+)`", text):
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text("utf-8")
+    results = re.findall(r"`(\w+-(?:tiny|small|paper)\.md)`", text)
+    assert results
+    assert all((ROOT / "benchmarks" / "results" / result).exists() for result in results)

@@ -121,6 +121,12 @@ def test_a_head_that_is_not_there_cannot_separate(data):
         Chimera(alpha=1, **TINY).fit(X, y)
 
 
+def test_embeddings_of_one_number_are_refused(data):
+    """Of unit length, they would all be 1."""
+    with pytest.raises(ParameterError, match=r"embedding_size=.* got 1"):
+        DeepClustering(embedding_size=1, **TINY).fit(*data)
+
+
 @pytest.mark.parametrize("loss", ["affinity", "whitened"])
 def test_embeddings_spread(data, loss):
     """A sigmoid of unit length starts all embeddings nearly equal."""
