@@ -6,9 +6,11 @@ that this package, or a call of `register`, names.
 """
 
 import hashlib
+import importlib
 import json
 import os
-from collections.abc import Collection, Iterator
+import warnings
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from sklearn.pipeline import Pipeline
 import msa_sk
 from msa_sk._arguments import check_path
 from msa_sk._files import atomic_path
-from msa_sk.exceptions import ModelFileError, ParameterError
+from msa_sk.exceptions import ModelFileError, MsaWarning, ParameterError
 
 FORMAT = 1
 MAX_BYTES = 4 * 2**30
@@ -32,8 +34,9 @@ _registered: dict[str, type] = {"Pipeline": Pipeline}
 def register(cls: type) -> type:
     """Let `load` make estimators of this class; usable as a decorator.
 
-    The class must have ``_get_state`` and ``_set_state`` as `SceneEstimator` does, and may list
-    in ``_not_saved`` parameters that files leave out.
+    The class must have ``_get_state`` and ``_set_state`` as `SceneEstimator` does. It may list
+    in ``_not_saved`` parameters that files leave out, and in ``_computes_with`` libraries whose
+    versions they keep.
     """
     _registered[cls.__name__] = cls
     return cls
@@ -70,7 +73,10 @@ def save(estimator: BaseEstimator, path: str | os.PathLike) -> Path:
         msa_sk.load("pipeline.msa").predict(X)
     """
     arrays: dict[str, np.ndarray] = {}
-    document = {"version": msa_sk.__version__, "estimator": _describe(estimator, "", arrays)}
+    document = {
+        "versions": versions_of(estimator),
+        "estimator": _describe(estimator, "", arrays),
+    }
     return write_document(path, document, arrays)
 
 
@@ -92,6 +98,12 @@ def load(path: str | os.PathLike) -> Any:
         version understands.
     ParameterError
         If it is no path.
+
+    Warns
+    -----
+    MsaWarning
+        If it was saved with another version of this package, numpy, scikit-learn or, where it
+        is a network, torch: predictions may then differ by rounding.
     """
     check_path(path)
     with refusing_made_up(path):
@@ -100,7 +112,34 @@ def load(path: str | os.PathLike) -> Any:
             raise ModelFileError(
                 str(path), "a model", "a checkpoint of training", "Call fit again to finish it."
             )
-        return _restore(document["estimator"], "", arrays, str(path))
+        estimator = _restore(document["estimator"], "", arrays, str(path))
+        _compare_versions(document.get("versions", {}), versions_of(estimator), path)
+    return estimator
+
+
+def versions_of(estimator: Any) -> dict[str, str]:
+    """Return the versions of what an estimator, or a Pipeline of them, computes with."""
+    if isinstance(estimator, Pipeline):
+        return {k: v for _, step in estimator.steps for k, v in versions_of(step).items()}
+    names = ("msa_sk", "numpy", "sklearn", *getattr(estimator, "_computes_with", ()))
+    return {name: importlib.import_module(name).__version__ for name in names}
+
+
+def _compare_versions(
+    before: Mapping[str, str], now: Mapping[str, str], path: str | os.PathLike
+) -> None:
+    changes = [
+        f"{name} {before[name]} (now {version})"
+        for name, version in now.items()
+        # What comes after "+" says which processor or CUDA it was built for.
+        if name in before and before[name].split("+")[0] != version.split("+")[0]
+    ]
+    if changes:
+        warnings.warn(
+            f"{path} was saved with {', '.join(changes)}: predictions may differ by rounding.",
+            MsaWarning,
+            stacklevel=3,
+        )
 
 
 def write_document(path: str | os.PathLike, document: dict, arrays: dict[str, np.ndarray]) -> Path:

@@ -28,6 +28,7 @@ from msa_sk.exceptions import (
 )
 from msa_sk.neural.checkpoint import digest, pack, unpack
 from msa_sk.neural.net import SceneNet
+from msa_sk.persistence import read_document, write_document
 
 ROOT = Path(__file__).parents[1]
 TINY = {
@@ -351,7 +352,7 @@ def test_other_data_are_refused_by_name(data, tmp_path):
 def test_another_version_warns(data, tmp_path, monkeypatch):
     estimator = Cerberus(**{**TINY, "max_epochs": 1, "checkpoint": tmp_path / "training.msa"})
     estimator.fit(*data)
-    monkeypatch.setattr("msa_sk.neural.estimator.__version__", "99.0")
+    monkeypatch.setattr("msa_sk.__version__", "99.0")
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
     try:
@@ -380,11 +381,25 @@ def test_a_damaged_file_is_refused(data, tmp_path):
     estimator = Cerberus(**{**TINY, "max_epochs": 1, "checkpoint": path}).fit(*data)
     whole = path.read_bytes()
     for position in np.random.default_rng(0).integers(0, len(whole), 20):
-        damaged = bytearray(whole)
-        damaged[position] ^= 1
-        path.write_bytes(damaged)
-        with pytest.raises(ModelFileError):
-            clone(estimator).fit(*data)
+        flipped = bytearray(whole)
+        flipped[position] ^= 1
+        for damaged in (flipped, whole[:position]):
+            path.write_bytes(damaged)
+            with pytest.raises(ModelFileError):
+                clone(estimator).fit(*data)
+
+
+@pytest.mark.parametrize("part", ["module", "optimizer", "batches", "callbacks", "generator"])
+def test_a_file_that_lacks_a_part_is_refused(data, tmp_path, part):
+    """Even one whose sha256 is right."""
+    path = tmp_path / "training.msa"
+    estimator = Cerberus(**{**TINY, "max_epochs": 1, "checkpoint": path}).fit(*data)
+    document, arrays = read_document(path)
+    state = dict(document["checkpoint"]["dict"])["state"]
+    state["dict"] = [pair for pair in state["dict"] if pair[0] != part]
+    write_document(path, document, arrays)
+    with pytest.raises(ModelFileError, match=f"training.msa: .* KeyError: '{part}'"):
+        clone(estimator).fit(*data)
 
 
 # ------------------------------------------------------------------------------- the parts

@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 import pickle
+import re
 import struct
 import subprocess
 import sys
@@ -30,7 +31,13 @@ from msa_sk import (
     persistence,
     save,
 )
-from msa_sk.exceptions import InputError, ModelFileError, NotFittedError, ParameterError
+from msa_sk.exceptions import (
+    InputError,
+    ModelFileError,
+    MsaWarning,
+    NotFittedError,
+    ParameterError,
+)
 
 SAVED_BEFORE = sorted(Path(__file__).parent.glob("fixtures/*/*.msa"))
 TINY_NMF = {"n_components": 3, "max_iter": 5, "random_state": 0}
@@ -126,6 +133,7 @@ def test_what_was_settled_by_fit_and_has_changed_is_named(tmp_path, fitted, name
     assert not (tmp_path / "x.msa").exists()
 
 
+@pytest.mark.filterwarnings("ignore:.* was saved with:msa_sk.exceptions.MsaWarning")
 @pytest.mark.parametrize("path", SAVED_BEFORE, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_what_was_saved_before_predicts_as_it_did(path):
     """By what ``fixtures/make.py`` made, of each format there ever was."""
@@ -143,6 +151,29 @@ def test_what_was_saved_before_predicts_as_it_did(path):
 def test_every_format_has_its_files():
     formats = {path.parent.name for path in SAVED_BEFORE}
     assert formats == {f"format-{n}" for n in range(1, persistence.FORMAT + 1)}
+
+
+@pytest.mark.parametrize("name", ["msa_sk", "numpy", "sklearn", "torch"])
+def test_another_version_is_told_and_loads(tmp_path, fitted, tiny_scenes, name):
+    path = save(fitted["cerberus"], tmp_path / "model.msa")
+    document, arrays = persistence.read_document(path)
+    now = document["versions"][name]
+    document["versions"][name] = now.partition("+")[0] + "+another.build"
+    load(persistence.write_document(path, document, arrays))
+    document["versions"] |= {name: "0.0.7", "antigravity": "1.0"}
+    persistence.write_document(path, document, arrays)
+    message = rf"model.msa was saved with {name} 0\.0\.7 \(now {re.escape(now)}\): predictions may"
+    with pytest.warns(MsaWarning, match=message) as caught:
+        back = load(path)
+    assert [Path(one.filename).name for one in caught] == [Path(__file__).name]
+    X = tiny_scenes[0][:1]
+    assert parts_of(back.predict(X)[0]) == parts_of(fitted["cerberus"].predict(X)[0])
+
+
+def test_only_versions_that_matter_are_kept(fitted):
+    assert [*persistence.versions_of(fitted["nmf"])] == ["msa_sk", "numpy", "sklearn"]
+    steps = Pipeline([("nmf", fitted["nmf"]), ("cerberus", fitted["cerberus"])])
+    assert [*persistence.versions_of(steps)] == ["msa_sk", "numpy", "sklearn", "torch"]
 
 
 def test_a_model_of_another_device_is_loaded_onto_what_is_there(tmp_path, fitted, tiny_scenes):

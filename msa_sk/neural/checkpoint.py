@@ -50,7 +50,7 @@ class Checkpoint:
     Attributes
     ----------
     state : dict or None
-        What `restore` reads; None where there is no file yet.
+        What `restore` puts a net into; None where there is no file yet.
 
     Raises
     ------
@@ -82,6 +82,18 @@ class Checkpoint:
     def due(self) -> bool:
         """Whether the last one is old enough to write another."""
         return time.monotonic() - self._written >= 60 * self.minutes
+
+    def restore(self, net: Any) -> None:
+        """Put a net that is ready to train into the state of the file.
+
+        Raises
+        ------
+        ModelFileError
+            If the file lacks a part of it.
+        """
+        if self.state is not None:
+            with refusing_made_up(self.path):
+                restore(net, self.state)
 
     def write(self, net: Any) -> None:
         """Write the state of training; the file is the one before, or this one."""

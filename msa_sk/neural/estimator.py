@@ -22,7 +22,6 @@ from msa_sk._sklearn import (
     with_callbacks,
 )
 from msa_sk._validation import check_parameters, check_random, check_scenes, names_in
-from msa_sk._version import __version__
 from msa_sk.base import has_rest
 from msa_sk.exceptions import InputError, InstrumentError, ParameterError
 from msa_sk.neural.callbacks import KeepBest, Progress, TellSklearn
@@ -42,7 +41,7 @@ from msa_sk.neural.net import SceneNet
 from msa_sk.neural.parallel import as_first, joined
 from msa_sk.neural.randomness import isolated_seed
 from msa_sk.neural.schedule import SCHEDULES, Schedule
-from msa_sk.persistence import encode_parameters
+from msa_sk.persistence import encode_parameters, versions_of
 from msa_sk.records import Mixture, Scene, stack_sources
 from msa_sk.spectral import STFT, Spectrogram
 from msa_sk.windowed import WindowedEstimator
@@ -112,6 +111,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
     device: str
     net_: SceneNet
 
+    _computes_with: tuple[str, ...] = ("torch",)
     # Of this machine and this run, and not of the model.
     _not_saved: tuple[str, ...] = ("callbacks", "checkpoint")
     # What makes no difference to how training goes on; a subclass adds what `predict` reads.
@@ -432,9 +432,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             "X_val, y_val": f"{len(validation[0])} mixtures" if validation else "none",
             "the weights before": "some" if start else "none",
         }
-        alike = {
-            "msa_sk": __version__,
-            "torch": torch.__version__,
+        alike = versions_of(self) | {
             "device": resolve_device(self.device),
             "the number of threads": torch.get_num_threads(),
         }

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from msa_sk.exceptions import TrainingError
 from msa_sk.neural.batches import ShuffledBatches
 from msa_sk.neural.callbacks import EpochMeans
-from msa_sk.neural.checkpoint import Checkpoint, restore
+from msa_sk.neural.checkpoint import Checkpoint
 from msa_sk.neural.clipping import GradientClipping
 from msa_sk.neural.data import SceneDataset, collate
 from msa_sk.neural.interrupts import deferred_interrupt
@@ -164,8 +164,8 @@ class SceneNet(NeuralNet):
         try:
             with deferred_interrupt() as self.interrupt:
                 self.notify("on_train_begin", X=dataset, y=None)
-                if checkpoint and checkpoint.state:
-                    restore(self, checkpoint.state)
+                if checkpoint:
+                    checkpoint.restore(self)
                 if n_processes() > 1:
                     # The call alone: skorch takes no second module.
                     self.parallel = DistributedDataParallel(self.module_).__call__
