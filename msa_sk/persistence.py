@@ -23,6 +23,7 @@ import msa_sk
 from msa_sk._arguments import check_path
 from msa_sk._files import atomic_path
 from msa_sk.exceptions import ModelFileError, MsaWarning, ParameterError
+from msa_sk.hierarchy import Hierarchy
 
 FORMAT = 1
 MAX_BYTES = 4 * 2**30
@@ -314,6 +315,8 @@ def _encode(value: Any, item: str) -> Any:
         return {"tuple": [_encode(one, item) for one in value]}
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {"dict": {key: _encode(one, item) for key, one in value.items()}}
+    if isinstance(value, Hierarchy):
+        return {"hierarchy": value.to_dict()}
     if isinstance(value, BaseEstimator):
         return {"estimator": _describe(value, "", {})}
     raise ParameterError(
@@ -329,6 +332,8 @@ def _decode(value: Any, item: str) -> Any:
         return [_decode(one, item) for one in value]
     if isinstance(value, dict):
         kind, content = next(iter(value.items()))
+        if kind == "hierarchy":
+            return Hierarchy.from_dict(content)
         if kind == "tuple":
             return tuple(_decode(one, item) for one in content)
         if kind == "dict":

@@ -19,6 +19,7 @@ from msa_sk.exceptions import InputError, ParameterError
 from msa_sk.masking import phase_sensitive_target
 from msa_sk.neural.data import Example, LevelledSTFT, SceneDataset, collate, some_examples
 from msa_sk.neural.estimator import NeuralEstimator
+from msa_sk.neural.parameters import CHAPTER_2
 from msa_sk.nn.cerberus import CerberusLoss, CerberusModule
 from msa_sk.notes import Notes
 from msa_sk.records import Scene
@@ -32,19 +33,7 @@ _SEPARATES = {"dc_weight": 0.0, "mi_weight": 1.0, "tr_weight": 0.0}
 
 #: The networks of the dissertation, and how they are trained; see `Cerberus.from_preset`.
 PRESETS: dict[str, dict[str, Any]] = {
-    # Section 2.4.2; in 2.4.1, excerpts of 10 s.
-    "chapter2": {
-        **_SEPARATES,
-        "hidden_size": 600,
-        "n_layers": 4,
-        "dropout": 0.3,
-        "sequence_length": 626,
-        "max_epochs": 100,
-        "batch_size": 25,
-        "lr": 1e-4,
-        "lr_schedule": "halve",
-        "max_grad_norm": "autoclip",
-    },
+    "chapter2": {**_SEPARATES, **CHAPTER_2},
     # Section 3.3.5; the weights are those of table 3.1. Its losses are no means, so that the
     # same weights need not weigh the same here.
     "chapter3": {

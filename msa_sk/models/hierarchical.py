@@ -28,7 +28,8 @@ class SourceSpecificSeparator(LevelEstimator):
     levels : {"multi", "single"}, default="multi"
         "multi" is one network that finds a mask for each level; "single" has a network of its
         own for each. These take the same steps on the same examples, but share nothing
-        besides the norm to which all gradients are clipped, and the epoch that is kept.
+        besides the norm to which all gradients are clipped, and the epoch that is kept; of
+        scenes that list one level alone, one network learns that level.
     constraint : bool, default=False
         Whether each mask is, in every bin, at least that of the level below it (eq. 2.4), in
         training and in predict. The paper found that it does not help on a single path. It

@@ -10,8 +10,8 @@ from msa_sk._sklearn import real, whole
 from msa_sk._validation import as_list, check_mixtures
 from msa_sk.exceptions import InputError, ParameterError
 from msa_sk.neural.data import Example, LevelledSTFT, SceneDataset, some_examples
-from msa_sk.neural.levels import CHAPTER_2, LevelEstimator
-from msa_sk.neural.parameters import extending
+from msa_sk.neural.levels import LevelEstimator
+from msa_sk.neural.parameters import CHAPTER_2, extending
 from msa_sk.nn.query import QueryModule
 from msa_sk.records import Anchor, Mixture, Scene, examples_of, level_of
 from msa_sk.spectral import Spectrogram
@@ -189,7 +189,7 @@ class _AskedByExample(LevelEstimator):
             query = torch.from_numpy(self._magnitude_of(one))[None]
             batch = {"query": query, "query_lengths": torch.tensor([query.shape[-1]])}
             anchors.append(self.net_.heads(batch, wanted=["anchor"])["anchor"][0])
-        return np.mean(anchors, axis=0, dtype=np.float32)
+        return np.stack(anchors).mean(axis=0, dtype=np.float32)
 
     def _make_inputs(self, mixture: Mixture) -> Example:
         sounds = self._sounds_of(mixture, repr(mixture))
@@ -205,7 +205,7 @@ class _AskedByExample(LevelEstimator):
 
     def _predict_one(self, item: Spectrogram) -> Scene:
         magnitude = LevelledSTFT.of(item).magnitude
-        return self._scene_of(self._look(magnitude, self._anchor_of(item)), item)
+        return self._scene_of(magnitude, item, self._anchor_of(item))
 
     def _survey(
         self, item: Spectrogram, magnitudes: Iterator[np.ndarray], n_windows: int

@@ -20,25 +20,13 @@ from msa_sk.neural.data import (
     warn_of_unheard,
 )
 from msa_sk.neural.estimator import NeuralEstimator
+from msa_sk.neural.parameters import CHAPTER_2
 from msa_sk.nn.levels import LevelLoss
 from msa_sk.records import Mixture, Scene, are_levels, level_of
 from msa_sk.spectral import STFT, Spectrogram
 from msa_sk.windows import Heads
 
 _LEAF = "level_1"
-
-#: How the networks of chapter 2 are trained (section 2.4.2; in 2.4.1, excerpts of 10 s).
-CHAPTER_2: dict[str, Any] = {
-    "hidden_size": 600,
-    "n_layers": 4,
-    "dropout": 0.3,
-    "sequence_length": 626,
-    "max_epochs": 100,
-    "batch_size": 25,
-    "lr": 1e-4,
-    "lr_schedule": "halve",
-    "max_grad_norm": "autoclip",
-}
 
 
 class LevelEstimator(NeuralEstimator):
@@ -100,6 +88,7 @@ class LevelEstimator(NeuralEstimator):
         0 is silent; progress is only ever shown on a terminal.
     """
 
+    _own: dict[str, Any] = {}  # a subclass's parameters with their defaults, for `extending`
     _presets: dict[str, dict[str, Any]] = {"chapter2": CHAPTER_2}
     _parameter_constraints = {
         **{k: v for k, v in NeuralEstimator._parameter_constraints.items() if k != "instruments"},
@@ -281,9 +270,6 @@ class LeafDropout:
     def __init__(self, draws: Any, share: float, seed: int):
         self.draws, self.share, self.seed = draws, share, seed
         self._unknown: dict[str, set[int]] = {}
-
-    def __len__(self) -> int:
-        return len(self.draws)
 
     def epoch(self, epoch: int) -> tuple[list[Mixture], list[Scene]]:
         """Return all mixtures of an epoch, and their scenes."""

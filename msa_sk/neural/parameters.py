@@ -5,6 +5,19 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
+#: How the networks of chapter 2 are trained (section 2.4.2; in 2.4.1, excerpts of 10 s).
+CHAPTER_2: dict[str, Any] = {
+    "hidden_size": 600,
+    "n_layers": 4,
+    "dropout": 0.3,
+    "sequence_length": 626,
+    "max_epochs": 100,
+    "batch_size": 25,
+    "lr": 1e-4,
+    "lr_schedule": "halve",
+    "max_grad_norm": "autoclip",
+}
+
 # What comes after the section Parameters.
 _NEXT_SECTION = re.compile(r"\n\n(?=(?:Attributes|Notes|Examples)\n---)")
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from msa_sk.nn.bodies import BLSTM
 from msa_sk.nn.heads import EmbeddingHead, MaskHead, RollHead
+from msa_sk.nn.inputs import StandardisedInput
 from msa_sk.nn.losses import (
     deep_clustering_loss,
     frame_mask,
@@ -15,12 +16,10 @@ from msa_sk.nn.losses import (
     whitened_clustering_loss,
 )
 
-# Quieter magnitudes look alike to the network.
-_INPUT_FLOOR = 1e-4
 _CLUSTERING_LOSSES = {"affinity": deep_clustering_loss, "whitened": whitened_clustering_loss}
 
 
-class CerberusModule(nn.Module):
+class CerberusModule(StandardisedInput):
     """The network of figure 3.1; shapes are in `forward`.
 
     Parameters
@@ -44,9 +43,6 @@ class CerberusModule(nn.Module):
         Rows of a piano roll.
     """
 
-    input_mean: Tensor
-    input_std: Tensor
-
     def __init__(
         self,
         n_bins: int,
@@ -63,11 +59,8 @@ class CerberusModule(nn.Module):
         n_transcribed: int,
         n_pitches: int,
     ):
-        super().__init__()
-        self.input_scale = input_scale
+        super().__init__(n_bins, input_scale)
         self.embedding_stride = embedding_stride
-        self.register_buffer("input_mean", torch.zeros(n_bins))
-        self.register_buffer("input_std", torch.ones(n_bins))
         self.body = BLSTM(n_bins, hidden_size, n_layers, dropout, batch_norm)
         n_features = self.body.n_features
         make = {
@@ -80,19 +73,6 @@ class CerberusModule(nn.Module):
             # Each head is drawn from the same state, whatever other heads there are.
             with torch.random.fork_rng(devices=[]):
                 self.heads[name] = make[name]()
-
-    def _scaled(self, magnitude: Tensor) -> Tensor:
-        """Return (n_batch, n_frames, n_bins) of magnitudes (n_batch, n_bins, n_frames)."""
-        frames = magnitude.transpose(1, 2)
-        return frames.clamp(min=_INPUT_FLOOR).log10() if self.input_scale == "log" else frames
-
-    def standardise(self, magnitudes: Sequence[Tensor]) -> None:
-        """Give the inputs of each bin mean 0 and variance 1 over these (n_bins, n_frames)."""
-        frames = torch.cat([self._scaled(one[None])[0] for one in magnitudes])
-        self.input_mean.copy_(frames.mean(0))
-        # A bin that never changes tells nothing and must not be blown up.
-        least = max(0.1 * float(frames.std()), 1e-6)
-        self.input_std.copy_(frames.std(0, correction=0).clamp(min=least))
 
     def forward(
         self, magnitude: Tensor, lengths: Tensor, wanted: Sequence[str] | None = None
@@ -115,8 +95,7 @@ class CerberusModule(nn.Module):
             ``"mask"`` (n_batch, n_sources, n_bins, n_frames), adding up to one over sources;
             ``"roll"`` (n_batch, n_transcribed, n_pitches, n_frames), logits.
         """
-        frames = (self._scaled(magnitude) - self.input_mean) / self.input_std
-        features = self.body(frames, lengths)
+        features = self.body(self.frames_of(magnitude), lengths)
         stride = self.embedding_stride if self.training else 1
         return {
             name: head(features[:, ::stride] if name == "embedding" else features)
