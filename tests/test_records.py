@@ -10,7 +10,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msa_sk import Clip, Mixture, Notes, Scene
+from msa_sk import Anchor, Clip, Mixture, Notes, Scene
 from msa_sk.audio import read_audio, resample, write_audio
 from msa_sk.exceptions import (
     AudioError,
@@ -20,7 +20,7 @@ from msa_sk.exceptions import (
     NotesError,
 )
 from msa_sk.midi import read_midi
-from msa_sk.records import unknown_name
+from msa_sk.records import examples_of, unknown_name
 
 RATE = 16000
 
@@ -353,6 +353,8 @@ def test_sources_are_read_by_name(files):
         ({"sample_rate": 7999.9}, AudioError, "Mixture(sample_rate=)", "a sampling rate in whole"),
         ({"group": [1]}, InputError, "Mixture(group=)", "a hashable name of the song"),
         ({"query": 5}, AudioError, "Mixture(query=)", "an array, a path, a Clip or"),
+        ({"query": []}, AudioError, "Mixture(query=)", "an example"),
+        ({"query": [0.1, 0.2]}, AudioError, "Mixture(query=)", "an array, a path, a Clip or"),
         ({"notes": Notes()}, InputError, "Mixture(notes=)", "a dict keyed by instrument"),
         ({"notes": {"piano": 5}}, NotesError, "Mixture(notes=)['piano']", "Notes"),
         ({"sources": ["a.wav"]}, InputError, "Mixture(sources=)", "a dict keyed by instrument"),
@@ -365,6 +367,26 @@ def test_what_is_no_mixture_is_refused(arguments, error, item, expected):
     assert caught.value.item == item
     assert caught.value.expected.startswith(expected)
     assert caught.value.remedy
+
+
+def test_a_query_holds_sounds_and_anchors(files):
+    paths, audio = files
+    song = Mixture(paths["piano"]).excerpt(0.5, 1.0)
+    anchor = Anchor([1, 2, 3])
+    query = [audio["guitar"], paths["guitar"], song, anchor]
+    mixture = Mixture(audio["piano"], RATE, query=query)
+    assert repr(mixture) == "Mixture(2.0 s at 16 kHz; query)"
+    of_samples, of_file, of_song, same = examples_of(query, 8000, "query")
+    assert (of_samples.rate, of_file.rate, of_song.duration) == (8000, RATE, 1.0)
+    assert same is anchor
+    assert mixture.excerpt(0.0, 0.5).query is query
+
+
+@pytest.mark.parametrize("values", [1.0, [[1.0]], ["a"], [np.nan], [True], None])
+def test_what_is_no_anchor_is_refused(values):
+    with pytest.raises(InputError, match=r"Anchor\(values\): expected finite numbers of shape"):
+        Anchor(values)
+    assert repr(Anchor([1, 2])) == "Anchor(2 dimensions)"
 
 
 @pytest.mark.parametrize("rate", [-1, 0, "a", True, np.nan])

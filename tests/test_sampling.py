@@ -11,7 +11,7 @@ from sklearn.model_selection import ParameterGrid
 
 from msa_sk import Clip, Hierarchy, Mixture, Notes, Scene
 from msa_sk.audio import rms, write_audio
-from msa_sk.datasets import CoherentMixing, IncoherentMixing, QueryMixing
+from msa_sk.datasets import CoherentMixing, IncoherentMixing, QueryMixing, scenes_along
 from msa_sk.datasets.mixing import Change, change_audio
 from msa_sk.datasets.sampling import turn_of
 from msa_sk.exceptions import InputError, InstrumentError, MsaWarning, ParameterError
@@ -397,6 +397,35 @@ def test_what_no_query_can_be_drawn_for_is_refused(rng):
     draws = QueryMixing(TREE, min_level_db=0.0).prepare(X, y)
     with pytest.raises(InputError, match=r"is above 0 dB and so is one .* got none in 200 draws"):
         draws.draw(0, 0)
+
+
+def test_some_leaves_alone_are_asked_for(data):
+    draws = QueryMixing(TREE, 8, leaves=["guitar"], min_level_db=None).prepare(*data)
+    assert {leaf for k in range(8) for _, leaf in draws.picks(0, k)} == {"guitar"}
+    with pytest.raises(InstrumentError, match="got 'gitar'. Did you mean 'guitar'"):
+        QueryMixing(TREE, leaves=["gitar"]).prepare(*data)
+
+
+def test_queries_of_a_level_are_all_that_sounds_under_its_node(data):
+    X, y = data
+    for level in (1, 3):
+        draws = QueryMixing(TREE, 8, query_level=level, min_level_db=None).prepare(X, y)
+        mixtures, _ = draws.epoch(0)
+        for index, mixture in enumerate(mixtures):
+            _, (i, leaf) = draws.picks(0, index)
+            expected = y[i].source(leaf) if level == 1 else y[i].sources.sum(axis=0)
+            np.testing.assert_allclose(mixture.query, expected, atol=1e-7)
+    with pytest.raises(ParameterError, match=r"query_level=\): .* \[1, 3\], got 4"):
+        QueryMixing(TREE, query_level=4).prepare(X, y)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)
+def test_levels_are_not_mixed_as_if_they_were_apart(sampler, data):
+    X, y = scenes_along(TREE, "guitar", *data)
+    with pytest.raises(
+        InputError, match=r"y\[0\]: .* none is part of another, got the levels lev"
+    ):
+        sampler.prepare(X, y)
 
 
 def test_queries_in_files_stay_there(stereo_files):
