@@ -1,10 +1,15 @@
 """How networks are trained: rates, clipping, validation, callbacks, and what they begin from."""
 
 import copy
+import io
+import itertools
 import os
 import pickle
+import select
 import signal
+import subprocess
 import sys
+import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -254,6 +259,56 @@ def test_a_terminal_that_goes_away_is_no_harm(data, monkeypatch):
     progress = Progress(1, 1)
     progress.on_train_begin(None)
     assert progress.bar_ is None
+
+
+def test_a_terminal_that_is_closed_is_no_harm(data, tmp_path):
+    """A real one, of a process of its own whose standard output is closed as well."""
+    pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
+    code = """
+        import sys, time
+        from pathlib import Path
+        from skorch.callbacks import Callback
+        from msa_sk import STFT, Cerberus
+        from msa_sk.datasets import make_scenes
+
+        class Wait(Callback):
+            def on_batch_end(self, net, **kwargs):
+                while not Path("closed").exists():
+                    time.sleep(0.01)
+
+        data = make_scenes(6, duration=0.5, sample_rate=8000, random_state=0)
+        Cerberus(**eval(sys.argv[1]), callbacks=[Wait()]).fit(*data).save("model.msa")
+    """
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), repr(TINY)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    assert select.select([ours], [], [], 180)[0]
+    assert b"training" in os.read(ours, 1000)
+    os.close(ours)
+    process.stdout.close()
+    (tmp_path / "closed").touch()
+    assert process.wait(timeout=180) == 0
+    trained = weights_of(msa_sk.load(tmp_path / "model.msa"))
+    for name, value in weights_of(Cerberus(**TINY).fit(*data)).items():
+        torch.testing.assert_close(trained[name], value, atol=1e-6, rtol=0)
+
+
+def test_a_clock_that_jumps_is_no_harm(data, tmp_path, monkeypatch):
+    expected = weights_of(Cerberus(**TINY).fit(*data))
+    times, terminal = itertools.cycle([1e9, 2e9, 0.0, 1e9 + 1]), io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    for clock in ("time.time", "tqdm.std.time"):
+        monkeypatch.setattr(clock, lambda: next(times))
+    parameters = {**TINY, "checkpoint": tmp_path / "training.msa"}
+    assert same(weights_of(Cerberus(**parameters).fit(*data)), expected)
+    assert "epoch   2" in terminal.getvalue()
 
 
 # ------------------------------------------------------------------------ what is there already

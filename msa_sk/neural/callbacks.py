@@ -11,6 +11,7 @@ import torch
 from skorch.callbacks import Callback
 from tqdm import tqdm
 
+from msa_sk._progress import GONE, on_terminal
 from msa_sk.neural.checkpoint import Resumable
 from msa_sk.neural.parallel import added_up
 
@@ -120,9 +121,9 @@ class Progress(Callback):
         self.bar_: tqdm | None = None
 
     def on_train_begin(self, net, **kwargs):
-        with self._optional():
-            if sys.stderr.isatty() and multiprocessing.parent_process() is None:
-                total = self.max_epochs * self.batches_per_epoch
+        if on_terminal() and multiprocessing.parent_process() is None:
+            total = self.max_epochs * self.batches_per_epoch
+            with self._optional():
                 self.bar_ = tqdm(total=total, unit="batch", desc="training", leave=False)
 
     def on_batch_end(self, net, training=False, **kwargs):
@@ -151,5 +152,5 @@ class Progress(Callback):
     def _optional(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError, AttributeError):  # closed, or never there
+        except GONE:
             self.bar_ = None
