@@ -128,3 +128,19 @@ def check_folder(path: Any, item: str = "path") -> Path:
         if place.exists():
             raise InputError(str(place), "a folder", "a file", "Choose another place.")
     return folder
+
+
+def check_absent(folder: Path) -> None:
+    """Refuse a folder that is there.
+
+    Raises
+    ------
+    InputError
+    """
+    if folder.exists():
+        raise InputError(
+            str(folder),
+            "a folder that does not exist yet",
+            "one that does",
+            "Choose another, or pass overwrite=True.",
+        )

@@ -4,11 +4,11 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from msa_sk._arguments import check_folder, check_path
+from msa_sk._arguments import check_absent, check_folder, check_path
 from msa_sk.exceptions import InputError
 
 
@@ -30,12 +30,22 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 
 
 @contextmanager
-def complete_folder(path: str | os.PathLike, outdated: Collection[str] = ()) -> Iterator[Path]:
+def complete_folder(
+    path: str | os.PathLike,
+    outdated: Callable[[Path], Collection[str]] = lambda folder: (),
+    overwrite: bool = True,
+) -> Iterator[Path]:
     """Give a temporary folder; put its files at `path` once the block has succeeded.
 
     A folder that is new appears with all of them at once; into one that is there they move one
-    by one, in the order in which they were written, after files with `outdated` names have gone.
-    If the block fails, all is as before.
+    by one, in the order in which they were written, after the files that ``outdated(folder)``
+    names have gone. If the block fails, all is as before. Of several writers, in this process or
+    others, each puts all of its files there before the next does.
+
+    Raises
+    ------
+    InputError
+        If the folder is there by then, made by another writer, and is not to be overwritten.
     """
     target = check_folder(path)
     home = target if target.exists() else target.parent
@@ -48,15 +58,35 @@ def complete_folder(path: str | os.PathLike, outdated: Collection[str] = ()) -> 
         for file in files:
             with open(file, "rb+") as written:
                 os.fsync(written.fileno())
-        if not target.exists():
-            os.replace(temporary, target)
-        else:
-            for name in set(outdated).difference(file.name for file in files):
+        with _alone_in(target.parent):
+            if not overwrite:
+                check_absent(target)
+            if not target.exists():
+                os.replace(temporary, target)
+                return
+            for name in set(outdated(target)).difference(file.name for file in files):
                 (target / name).unlink(missing_ok=True)
             for file in files:
                 os.replace(file, target / file.name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait for whoever is in such a block with the same folder.
+
+    Nobody waits where folders cannot be locked: on Windows, and on some network disks.
+    """
+    with ExitStack() as stack:
+        with suppress(ImportError, OSError):
+            import fcntl
+
+            handle = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, handle)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            stack.callback(fcntl.flock, handle, fcntl.LOCK_UN)  # forks may hold it open
+        yield
 
 
 def remove_stale(path: str | os.PathLike) -> None:

@@ -335,7 +335,7 @@ def write_blocks(
     Parameters
     ----------
     path : Path
-        A temporary one: the file grows, and an error leaves it behind.
+        A temporary one: the file grows, and who makes it removes it after an error.
     blocks : iterable of ndarray of shape (n_samples,) or (n_channels, n_samples)
     sample_rate : int
         In Hz.
@@ -381,7 +381,10 @@ def sample_bytes(subtype: str) -> int:
 
 def _not_whole(path: Path, got: str) -> AudioError:
     return AudioError(
-        str(path), "all samples written", got or "fewer", "See whether the disk is full."
+        str(path),
+        "all samples written",
+        got or "fewer",
+        "See whether the disk is full; nothing of it was kept.",
     )
 
 

@@ -12,8 +12,9 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from msa_sk import persistence
-from msa_sk._arguments import check_folder, check_names
-from msa_sk._sklearn import Tags
+from msa_sk._arguments import check_absent, check_folder, check_names, check_value
+from msa_sk._progress import say
+from msa_sk._sklearn import Tags, real
 from msa_sk._validation import (
     check_instruments,
     check_mixtures,
@@ -204,8 +205,12 @@ class SceneEstimator(BaseEstimator):
         directory: str | os.PathLike,
         overwrite: bool = False,
         instruments: Sequence[str] | None = None,
+        max_memory_gb: float | None = None,
     ) -> list[Path]:
         """Predict and write each scene at once, holding one stretch at a time; see `stream`.
+
+        A system whose `verbose` is above 0 says on a terminal about how much memory each
+        mixture takes, and shows the time that is left.
 
         Parameters
         ----------
@@ -219,32 +224,52 @@ class SceneEstimator(BaseEstimator):
             there goes; other files stay.
         instruments : sequence of str, default=None
             Of `instruments_`, those to write; None writes all.
+        max_memory_gb : float, default=None
+            A mixture that takes more than about so many GB, besides what this process has
+            already, is refused, and no work begins. The estimate is one of samples, spectra,
+            masks and embeddings, and right to a factor of two; a network whose body is larger
+            than its output needs more.
 
         Returns
         -------
         directories : list of Path
+            All files in them are complete. After an error those of earlier mixtures are, and
+            the others are not there.
 
         Raises
         ------
         InputError
-            If a folder exists already, or is a file, or its disk has no room.
+            If a folder exists already, or is a file, or its disk has no room, or a mixture
+            takes too much memory.
         """
         self._check_fitted()
+        check_parameters(self)
+        check_value(max_memory_gb, "max_memory_gb", None, real(0, closed="neither"))
         wanted = self._check_wanted(instruments)
         root = check_folder(directory, "predict_to_files(directory)")
         items = self._accept(X)
         names = _folder_names([_mixture_of(item) for item in items])
         folders = [root / name for name in names]
-        for folder in folders:
-            if folder.exists() and not overwrite:
+        if not overwrite:
+            for folder in folders:
+                check_absent(folder)
+        gigabytes = [self._memory(item) / 1e9 for item in items]
+        for item, needed in zip(items, gigabytes, strict=True):
+            if max_memory_gb is not None and needed > max_memory_gb:
                 raise InputError(
-                    str(folder),
-                    "a folder that does not exist yet",
-                    "one that does",
-                    "Choose another, or pass overwrite=True.",
+                    repr(_mixture_of(item)),
+                    f"a mixture that takes at most {max_memory_gb:g} GB of memory",
+                    f"one that takes about {needed:.2g} GB",
+                    "Set window_seconds to less where there is one, or allow more.",
                 )
-        for item, folder in zip(items, folders, strict=True):
-            write_scenes(folder, self._stream(item, wanted), n_samples=_mixture_of(item).n_samples)
+        for item, folder, needed in zip(items, folders, gigabytes, strict=True):
+            mixture = _mixture_of(item)
+            say(
+                f"{folder.name}: {mixture.duration / 60:.1f} min, about {needed:.2g} GB of memory",
+                bool(getattr(self, "verbose", False)),
+            )
+            stretches = self._stream(item, wanted)
+            write_scenes(folder, stretches, n_samples=mixture.n_samples, overwrite=overwrite)
         return folders
 
     def transform(self, X: Any) -> list[Mixture]:
@@ -342,6 +367,16 @@ class SceneEstimator(BaseEstimator):
         else:
             yield only(self._check_finite(self._predict_one(item), mixture), wanted)
 
+    def _at_once(self, mixture: Mixture) -> tuple[float, int]:
+        """Return how long a stretch is looked at, in seconds, and how many of them together."""
+        return mixture.duration, 1
+
+    def _memory(self, item: Any) -> float:
+        """Return about how many bytes the arrays have by which an item is predicted."""
+        mixture = _mixture_of(item)
+        seconds, _ = self._at_once(mixture)
+        return 4 * mixture.n_channels * mixture.rate * seconds * (1 + 2 * len(self.instruments_))
+
     def _check_finite(self, scene: Scene, mixture: Mixture) -> Scene:
         for name, part in (("sources", scene.sources), ("rolls", scene.rolls)):
             if part is not None and not np.isfinite(part).all():
@@ -414,6 +449,15 @@ class SpectralEstimator(SceneEstimator):
 
     def _is_silent(self, item: Spectrogram, audio: np.ndarray) -> bool:
         return not np.any(item.audio)  # what lies above the model's band is silence to it
+
+    def _memory(self, item: Spectrogram) -> float:
+        seconds, n_stretches = self._at_once(item.mixture)
+        n_bins = item.n_bins * item.frame_rate * seconds * n_stretches
+        return super()._memory(item) + 4 * n_bins * self._values_per_bin(item.mixture.n_channels)
+
+    def _values_per_bin(self, n_channels: int) -> int:
+        """Return how many numbers of 4 bytes are there at a time for each bin of a spectrum."""
+        return 3 * n_channels + 4 * (len(self.instruments_) + getattr(self, "has_rest_", False))
 
     def _default_transformer(self) -> STFT:
         return STFT()

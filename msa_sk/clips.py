@@ -61,6 +61,13 @@ class Clip:
         """The file's sampling rate in Hz."""
         return audio_info(self.path).sample_rate
 
+    @property
+    def n_channels(self) -> int:
+        """How many channels `read` gives, from the file's header where `channel` is None."""
+        if self.channel is None:
+            return audio_info(self.path).n_channels
+        return len(self.channel) if isinstance(self.channel, tuple) else 1
+
     def read(self, sample_rate: int | None = None) -> np.ndarray:
         """Return the samples as float32, at the file's rate or at another one."""
         audio, _ = read_audio(self.path, self.start, self.duration, sample_rate)

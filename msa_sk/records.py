@@ -148,6 +148,14 @@ class Mixture:
         return max(clip.n_samples(self.rate) for clip in clips)
 
     @property
+    def n_channels(self) -> int:
+        """The number of channels, from the header where the audio is in files."""
+        clips = clips_of(self.audio)
+        if clips is None:
+            return 1 if np.ndim(self.audio) == 1 else np.shape(self.audio)[0]
+        return max(clip.n_channels for clip in clips)
+
+    @property
     def duration(self) -> float:
         """The length in seconds."""
         return self.n_samples / self.rate

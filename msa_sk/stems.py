@@ -26,6 +26,7 @@ def write_scenes(
     scenes: Iterable[Scene],
     subtype: str = "PCM_24",
     n_samples: int | None = None,
+    overwrite: bool = True,
 ) -> list[Path]:
     """Write what `Scene.write` writes, of scenes that follow each other.
 
@@ -42,6 +43,8 @@ def write_scenes(
         libsndfile's name of the sample format.
     n_samples : int, default=None
         Of the whole: a disk without room for it is then refused before work begins.
+    overwrite : bool, default=True
+        Whether files may go into a folder that another process has made meanwhile.
 
     Returns
     -------
@@ -52,7 +55,7 @@ def write_scenes(
     InstrumentError
         If an instrument cannot name a file.
     InputError
-        If the directory is a file, or in one.
+        If the directory is a file, or in one, or is there and must not be.
     AudioError
         If WAV files do not have the sample format, or the disk is full.
     """
@@ -69,7 +72,7 @@ def write_scenes(
             raise InstrumentError(
                 repr(first), "names that can name a file", repr(name), "Rename the instrument."
             )
-    with complete_folder(directory, _earlier_files(directory)) as temporary:
+    with complete_folder(directory, _earlier_files, overwrite) as temporary:
         stems = [_Stem(temporary / f"{name}.wav") for name in first.instruments]
         for scene in itertools.chain([first], scenes):
             if scene.sources is not None:
@@ -128,7 +131,7 @@ class _Stem:
                 str(self.path),
                 f"room for {self.n_samples} samples",
                 str(error),
-                "See whether the disk is full; nothing was written.",
+                "See whether the disk is full; nothing of it was kept.",
             ) from error
 
     def finish(self, sample_rate: int, subtype: str, gain: float) -> Path:

@@ -1,6 +1,7 @@
 """Systems that find masks and piano rolls in magnitudes, and so may work window by window."""
 
 import itertools
+import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -71,6 +72,13 @@ class WindowedEstimator(SpectralEstimator):
             rolls, rate = heads["roll"], item.frame_rate
             notes = tuple(map(self._decode_notes, rolls, self.instruments_))
         return Scene(self.instruments_, item.mixture.rate, sources, notes, rolls, rate)
+
+    def _at_once(self, mixture: Mixture) -> tuple[float, int]:
+        seconds, _ = whole = super()._at_once(mixture)
+        if self.window_seconds is None or seconds <= self.window_seconds:
+            return whole
+        n_windows = min(_AT_ONCE, math.ceil(seconds / self.window_seconds))
+        return float(self.window_seconds), n_windows
 
     def _stream(self, item: Spectrogram, wanted: tuple[str, ...]) -> Iterator[Scene]:
         check_parameters(self)

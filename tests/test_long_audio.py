@@ -1,12 +1,16 @@
 """Recordings of any length: by windows and by blocks, with bounded memory."""
 
+import copy
 import io
 import itertools
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,11 +24,12 @@ from msa_sk import (
     Clip,
     IdealMaskSeparator,
     Mixture,
+    MixtureBaseline,
     NMFSeparator,
     Scene,
     attach_truth,
 )
-from msa_sk._progress import progress
+from msa_sk._progress import progress, say
 from msa_sk.audio import read_audio, resample, write_audio
 from msa_sk.datasets import make_scenes
 from msa_sk.exceptions import (
@@ -427,12 +432,31 @@ def test_a_full_disk_leaves_nothing_at_final_names(tmp_path, monkeypatch, existe
         write(file, block)
 
     monkeypatch.setattr("soundfile.SoundFile.write", until_full)
-    with pytest.raises(AudioError, match="guitar.wav: expected all samples written, got"):
+    message = "guitar.wav: expected all samples written, got .* nothing of it was kept"
+    with pytest.raises(AudioError, match=message):
         write_scenes(folder, stretches())
     assert folder.exists() == existed
     if existed:
         assert [path.name for path in folder.iterdir()] == ["bass.wav"]
         assert (folder / "bass.wav").read_bytes() == b"what was there before"
+
+
+def test_a_disk_that_fills_amid_songs_leaves_those_that_are_done(nmf, data, tmp_path, monkeypatch):
+    write, written = soundfile.SoundFile.write, []
+
+    def until_full(file, block):
+        written.append(file.name)
+        if len(set(written)) == 3:  # the first stem of the second song
+            raise soundfile.LibsndfileError(2)
+        write(file, block)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("soundfile.SoundFile.write", until_full)
+        with pytest.raises(AudioError, match="guitar.wav: .*disk is full; nothing of it was kept"):
+            nmf.predict_to_files(data[0][:3], tmp_path)
+    (done,) = tmp_path.iterdir()
+    expected = nmf.predict(data[0][:1])[0].source("piano")
+    np.testing.assert_allclose(read_audio(done / "piano.wav")[0], expected, atol=2.0**-22)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a limit on files is POSIX's")
@@ -522,6 +546,100 @@ def test_memory_does_not_grow_with_length(data, nmf, tmp_path):
     assert peaks[1] < 1.15 * peaks[0]
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux limits and tells memory")
+def test_a_long_file_needs_less_memory_than_the_whole_would(nmf, tmp_path):
+    """Five minutes of stereo at 44.1 kHz, and 400 MB beside libraries: a limit of the system's."""
+    nmf.set_params(max_iter=3, window_seconds=30.0).save(tmp_path / "model.msa")
+    nmf.set_params(max_iter=20, window_seconds=2.0)
+    write_audio(tmp_path / "x.wav", np.tile(noise(2, 60 * 44100), 5), 44100, "PCM_16")
+    write_audio(tmp_path / "short.wav", noise(2, 40 * 44100), 44100, "PCM_16")
+    code = """
+        import resource
+        import msa_sk
+        from pathlib import Path
+
+        nmf = msa_sk.load("model.msa")
+        nmf.predict_to_files(["short.wav"], "out")  # loads all libraries
+        held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (held + 400_000_000,) * 2)
+        nmf.predict_to_files(["x.wav"], "out")
+        try:
+            nmf.set_params(window_seconds=None).predict_to_files(["x.wav"], "whole")
+        except MemoryError:
+            print("too much")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout == "too much\n"
+    assert soundfile.info(tmp_path / "out" / "x" / "piano.wav").frames == 5 * 60 * 44100
+    assert not (tmp_path / "whole").exists()
+
+
+@pytest.mark.parametrize("shape", [(1, 60, None), (2, 60, None), (2, 120, 5.0), (2, 20, 10.0)])
+@pytest.mark.parametrize("system", ["nmf", "blind nmf", "floor"])
+def test_the_memory_that_is_foretold_is_what_is_needed(nmf, data, tmp_path, system, shape):
+    """To a factor of two."""
+    n_channels, seconds, window_seconds = shape
+    mixture = write_audio(tmp_path / "x.wav", noise(n_channels, seconds * RATE), RATE)
+    estimator = {
+        "nmf": copy.copy(nmf),
+        "blind nmf": NMFSeparator(2, blind=True, transformer=SMALL, random_state=0).fit([mixture]),
+        "floor": MixtureBaseline().fit(*data),
+    }[system]
+    if system != "floor":
+        estimator.set_params(window_seconds=window_seconds, max_iter=2)
+    estimator.predict_to_files([noise(2000)], tmp_path / "first")  # loads libraries
+    tracemalloc.start()
+    try:
+        estimator.predict_to_files([mixture], tmp_path / "out")
+        _, needed = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    with pytest.raises(InputError, match="expected a mixture that takes at most"):
+        estimator.predict_to_files([mixture], tmp_path / "too", max_memory_gb=needed / 2e9)
+    estimator.predict_to_files([mixture], tmp_path / "fits", max_memory_gb=needed / 0.5e9)
+
+
+def test_what_takes_too_much_memory_is_refused_before_work(nmf, cerberus, long, tmp_path):
+    path = write_audio(tmp_path / "x.wav", noise(600 * RATE), RATE, "PCM_16")
+    message = (
+        r"Mixture\(Clip\(x.wav.*: expected a mixture that takes at most 0.05 GB of memory, "
+        r"got one that takes about 0\.\d+ GB. Set window_seconds to less"
+    )
+    for estimator in (nmf, cerberus):
+        whole = copy.copy(estimator).set_params(window_seconds=None)
+        with pytest.raises(InputError, match=message):
+            whole.predict_to_files([long, path], tmp_path / "out", max_memory_gb=0.05)
+        assert not (tmp_path / "out").exists()
+    nmf.predict_to_files([long, path], tmp_path / "out", max_memory_gb=0.05)
+    assert len([*(tmp_path / "out").iterdir()]) == 2
+
+
+@pytest.mark.parametrize("most", [0, -1.0, "2", True, float("nan")])
+def test_what_is_no_limit_is_refused(nmf, long, tmp_path, most):
+    with pytest.raises(ParameterError, match="max_memory_gb: expected None or a"):
+        nmf.predict_to_files([long], tmp_path / "out", max_memory_gb=most)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_memory_and_time_left_are_said(cerberus, long, tmp_path, monkeypatch, verbose):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    speaking = copy.copy(cerberus).set_params(verbose=verbose)
+    speaking.predict_to_files([long], tmp_path)
+    said = terminal.getvalue()
+    assert bool(re.match(r"0000: 0\.2 min, about 0\.0\d+ GB of memory\n", said)) == bool(verbose)
+    assert bool(re.search(r"predict:.*4/4 \[\d\d:\d\d<", said)) == bool(verbose)
+
+
 def test_a_bar_is_for_terminals(monkeypatch):
     for is_terminal, verbose in ((False, True), (True, False), (True, True)):
         stream = io.StringIO()
@@ -539,3 +657,7 @@ def test_a_terminal_that_goes_away_takes_only_the_bar(monkeypatch):
     assert next(items) == 0
     stream.close()
     assert list(items) == [1, 2]
+    for gone in (stream, None, SimpleNamespace(isatty=lambda: True)):
+        monkeypatch.setattr(sys, "stderr", gone)
+        assert list(progress(range(3), 3, "predict", "window")) == [0, 1, 2]
+        say("nobody hears this")

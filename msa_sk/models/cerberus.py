@@ -480,6 +480,10 @@ class Cerberus(NeuralEstimator):
         self._check_separate_by()
         return self.separate_by == "embedding" or (self.mi_weight == 0 and self.dc_weight > 0)
 
+    def _values_per_bin(self, n_channels: int) -> int:
+        embeddings = 4 * self.embedding_size if self._clusters else 0
+        return super()._values_per_bin(n_channels) + embeddings
+
     def _check_separate_by(self) -> None:
         weights = {None: 1, "mask": self.mi_weight, "embedding": self.dc_weight}
         if weights[self.separate_by] == 0:

@@ -334,6 +334,11 @@ class NMFSeparator(WindowedEstimator):
             kept.append(magnitude[:, ::stride])
         return self._learn_blindly(np.concatenate(kept, axis=1))
 
+    def _memory(self, item: Spectrogram) -> float:
+        n_frames = min(self.max_frames, item.mixture.duration * item.frame_rate)
+        survey = 32 * item.n_bins * n_frames if self.blind else 0.0
+        return max(super()._memory(item), survey)
+
     def _learn_blindly(self, magnitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         n_components = self.n_components * self.n_sources
         components = learn_spectra(
