@@ -13,11 +13,13 @@ import msa_sk
 from msa_sk.audio import write_audio
 from msa_sk.datasets import make_scenes
 from msa_sk.midi import write_midi
+from msa_sk.testing import CHECKS
 
 ROOT = Path(__file__).parents[1]
 OWN_DATA = ROOT / "docs" / "own_data.md"
-RATE = 8000
 CERBERUS = ROOT / "docs" / "cerberus.md"
+FAULTS = ROOT / "docs" / "faults.md"
+RATE = 8000
 TINY = {"hidden_size": 8, "n_layers": 1, "max_epochs": 1, "verbose": 0}
 PROGRAMS = {"piano": 0, "guitar": 25}
 
@@ -160,6 +162,25 @@ def test_the_template_of_a_reader_works(tmp_path):
     assert y[0].instruments == ("violin", "cello")
     assert [len(notes) for notes in y[0].notes] == [2, 1]
     assert reader.validate() == []
+
+
+def test_every_fault_is_shown_by_what_exists():
+    rows = re.findall(r"^\| ([A-Z]\d+) \|.*\| (.*) \|$", FAULTS.read_text("utf-8"), re.M)
+    parts = {"D": 13, "E": 11, "F": 5, "G": 6}
+    assert [name for name, _ in rows] == [
+        f"{part}{i + 1}" for part in parts for i in range(parts[part])
+    ]
+    known = set(CHECKS)
+    for path in (ROOT / "tests").glob("test_*.py"):
+        tests = re.findall(r"^def (test_\w+)", path.read_text("utf-8"), re.M)
+        known.update(f"{path.name}::{name}" for name in tests)
+    for path in (ROOT / "benchmarks" / "results").glob("*.md"):
+        name, _, size = path.stem.rpartition("-")
+        known.add(f"python -m benchmarks.{name} --size {size}")
+    for name, shown_by in rows:
+        evidence = set(re.findall("`(.*?)`", shown_by))
+        assert evidence, name
+        assert evidence <= known, name
 
 
 def test_the_page_of_cerberus_runs(monkeypatch):

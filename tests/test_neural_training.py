@@ -143,6 +143,19 @@ def test_a_gradient_that_overflows_is_told(limit):
     assert clipping.norms == []
 
 
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
+def test_sound_as_loud_as_numbers_go_is_learnt_from_or_refused(data):
+    def loud(peak):
+        gain = np.float32(peak / max(np.abs(mixture.audio).max() for mixture in data[0]))
+        X = [replace(mixture, audio=gain * mixture.audio) for mixture in data[0]]
+        return X, [replace(scene, sources=gain * scene.sources) for scene in data[1]]
+
+    losses = [Cerberus(**TINY).fit(*loud(peak)).history_[-1]["train_loss"] for peak in (1, 1e35)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    with pytest.raises(TrainingError, match="The loss is not finite in epoch 1, batch 1"):
+        Cerberus(**TINY).fit(*loud(1e38))
+
+
 # ----------------------------------------------------------------------------- validation
 
 
