@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
@@ -20,7 +20,7 @@ def progress(
         return
     from tqdm import tqdm
 
-    bar = None
+    bar: Any = None
     with suppress(*GONE):
         bar = tqdm(total=total, desc=label, unit=unit, leave=False)
     for item in items:
