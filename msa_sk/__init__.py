@@ -33,6 +33,7 @@ _WHERE = {
     "Transcriber": "msa_sk.models.family",
     "attach_truth": "msa_sk.models.reference",
     "load": "msa_sk.persistence",
+    "register_body": "msa_sk.neural.bodies",
     "save": "msa_sk.persistence",
 }
 
@@ -64,6 +65,7 @@ __all__ = [
     "__version__",
     "attach_truth",
     "load",
+    "register_body",
     "save",
 ]
 
@@ -84,6 +86,7 @@ if TYPE_CHECKING:
     from msa_sk.models.nmf import NMFSeparator
     from msa_sk.models.query import HierarchicalQBE, QueryByExample
     from msa_sk.models.reference import IdealMaskSeparator, MixtureBaseline, attach_truth
+    from msa_sk.neural.bodies import register_body
     from msa_sk.notes import Notes
     from msa_sk.persistence import load, save
     from msa_sk.records import Anchor, Mixture, Scene

@@ -22,7 +22,7 @@ from sklearn.pipeline import Pipeline
 import msa_sk
 from msa_sk._arguments import check_path
 from msa_sk._files import atomic_path
-from msa_sk.exceptions import ModelFileError, MsaWarning, ParameterError
+from msa_sk.exceptions import InputError, ModelFileError, MsaWarning, ParameterError
 from msa_sk.hierarchy import Hierarchy
 
 FORMAT = 1
@@ -172,6 +172,10 @@ def refusing_made_up(path: str | os.PathLike) -> Iterator[None]:
         yield
     except ModelFileError:
         raise
+    except InputError as error:  # it says itself what is wrong
+        raise ModelFileError(
+            f"{path}, {error.item}", error.expected, error.got, error.remedy
+        ) from error
     except (
         SafetensorError,
         ValueError,

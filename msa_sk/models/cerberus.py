@@ -17,6 +17,7 @@ from msa_sk._validation import from_preset
 from msa_sk.clustering import audible_bins, cluster_centres, cluster_masks
 from msa_sk.exceptions import InputError, ParameterError
 from msa_sk.masking import phase_sensitive_target
+from msa_sk.neural.bodies import BODIES, body_named
 from msa_sk.neural.data import Example, LevelledSTFT, SceneDataset, collate, some_examples
 from msa_sk.neural.estimator import NeuralEstimator
 from msa_sk.neural.parameters import CHAPTER_2
@@ -82,8 +83,15 @@ class Cerberus(NeuralEstimator):
         transcription. Each term is a mean that starts between some hundredths and one half.
         A head whose weight is 0 is neither made nor computed: (0, 1, 0) is mask inference,
         (0.5, 0.5, 0) is Chimera, (0, 0, 1) is a transcriber.
+    body : str, default="blstm"
+        What makes of frames the features that all heads read: "blstm", recurrent layers as in
+        the paper; "unet", convolutions over frames and bins; "band_split", attention along
+        time and along bands; or what `msa_sk.register_body` has a class of your own by.
     hidden_size, n_layers : int, default=128, 2
-        Units per direction, and layers, of the body; the paper has 300 and 4.
+        How large the body is. "blstm" has so many units per direction, and layers; the paper
+        has 300 and 4. "unet" has an eighth as many channels at its first level, and levels, each
+        with twice the channels and a quarter of the bins of the one before. "band_split" has
+        vectors of a quarter of the size for its bands, and layers, each along time and bands.
     dropout : float, default=0.0
         Between the body's layers.
     batch_norm : bool, default=False
@@ -123,6 +131,8 @@ class Cerberus(NeuralEstimator):
         400. In trainings of minutes, steps of many short sequences from many mixtures learn
         several times as much as steps of a few long ones. What has to be told apart over
         longer times than a quarter of a second, as by deep clustering alone, wants longer ones.
+        The body "band_split" attends, at predict too, to as many frames around each as this;
+        "unet" hears a fixed number of them, the more the more layers it has.
     window_seconds : float, default=30.0
         At predict, longer mixtures are heard in windows of that length, and memory does not
         grow with them; None hears all mixtures whole. An eighth of a window overlaps with the
@@ -218,6 +228,7 @@ class Cerberus(NeuralEstimator):
         "dc_weight": [real(0)],
         "mi_weight": [real(0)],
         "tr_weight": [real(0)],
+        "body": [str],
         "hidden_size": [whole(1)],
         "n_layers": [whole(1)],
         "dropout": [real(0, 1, closed="left")],
@@ -235,7 +246,8 @@ class Cerberus(NeuralEstimator):
     }
     _settled_by_fit = (
         *NeuralEstimator._settled_by_fit,
-        *("hidden_size", "n_layers", "batch_norm", "embedding_size", "input_scale", *_HEADS),
+        *("body", "hidden_size", "n_layers", "batch_norm"),
+        *("embedding_size", "input_scale", *_HEADS),
     )
     _open_to_warm_start = (*NeuralEstimator._open_to_warm_start, "n_layers", *_HEADS)
     _not_trained_by = (
@@ -249,6 +261,7 @@ class Cerberus(NeuralEstimator):
         mi_weight: float = 1.0,
         tr_weight: float = 1.0,
         *,
+        body: str = "blstm",
         hidden_size: int = 128,
         n_layers: int = 2,
         dropout: float = 0.0,
@@ -288,6 +301,7 @@ class Cerberus(NeuralEstimator):
         self.dc_weight = dc_weight
         self.mi_weight = mi_weight
         self.tr_weight = tr_weight
+        self.body = body
         self.hidden_size = hidden_size
         self.n_layers = n_layers
         self.dropout = dropout
@@ -379,6 +393,7 @@ class Cerberus(NeuralEstimator):
                 "Give the wanted head a weight.",
             )
         self._check_separate_by()
+        self._body()  # is there
         separates, transcribes = (self._scene_tags()[n] for n in ("separates", "transcribes"))
         known = [
             i
@@ -411,7 +426,22 @@ class Cerberus(NeuralEstimator):
             heads=[head for weight, head in _HEADS.items() if getattr(self, weight) > 0],
             n_transcribed=len(self.instruments_),
             n_pitches=N_PITCHES,
+            body=self._body(),
         )
+
+    def _body(self) -> type[torch.nn.Module]:
+        return body_named(self.body, f"{type(self).__name__}(body=)")
+
+    # A body is sent along to processes in which nobody has registered it.
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_body_class": BODIES.get(self.body)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        cls = state.pop("_body_class")
+        if cls is not None:
+            BODIES.setdefault(state["body"], cls)
+        super().__setstate__(state)
 
     def _make_loss(self) -> tuple[Sequence[str], Callable]:
         loss = CerberusLoss(

@@ -49,6 +49,21 @@ def _added_up(value: Tensor) -> Tensor:
     return value
 
 
+def clean_frames(frames: Tensor, there: Tensor, norm: nn.Module) -> Tensor:
+    """Return frames (n_batch, n_frames, n_inputs) that are normalized; those of padding are 0.
+
+    Parameters
+    ----------
+    frames : Tensor of shape (n_batch, n_frames, n_inputs)
+    there : bool Tensor of shape (n_batch, n_frames)
+        Where frames are no padding; by others nothing is normalized.
+    norm : nn.Module
+    """
+    clean = torch.zeros_like(frames)
+    clean[there] = norm(frames[there])
+    return clean
+
+
 class BLSTM(nn.Module):
     """A stack of bidirectional long short-term memory layers (dissertation, section 6.1).
 

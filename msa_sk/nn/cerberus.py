@@ -1,6 +1,6 @@
 """The network of Cerberus and its loss (dissertation, figure 3.1 and eq. 3.4)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -25,12 +25,8 @@ class CerberusModule(StandardisedInput):
     Parameters
     ----------
     n_bins, n_sources : int
-    hidden_size, n_layers : int
-        Of the body.
-    dropout : float
-        Between the body's layers.
-    batch_norm : bool
-        Before the body's first layer.
+    hidden_size, n_layers, dropout, batch_norm
+        Of the body, as in `BLSTM`.
     embedding_size : int
     embedding_stride : int
         In training, only each so-many-th frame is embedded.
@@ -41,6 +37,8 @@ class CerberusModule(StandardisedInput):
         Sources that have notes: the first ones.
     n_pitches : int
         Rows of a piano roll.
+    body : class, default=BLSTM
+        What makes features of frames.
     """
 
     def __init__(
@@ -58,11 +56,12 @@ class CerberusModule(StandardisedInput):
         heads: Sequence[str],
         n_transcribed: int,
         n_pitches: int,
+        body: Callable[..., nn.Module] = BLSTM,
     ):
         super().__init__(n_bins, input_scale)
         self.embedding_stride = embedding_stride
-        self.body = BLSTM(n_bins, hidden_size, n_layers, dropout, batch_norm)
-        n_features = self.body.n_features
+        self.body = body(n_bins, hidden_size, n_layers, dropout, batch_norm)
+        n_features: int = self.body.n_features  # type: ignore[assignment]
         make = {
             "embedding": lambda: EmbeddingHead(n_features, n_bins, embedding_size),
             "mask": lambda: MaskHead(n_features, n_bins, n_sources),

@@ -1,0 +1,89 @@
+"""The bodies that a network can have, by name."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from torch import nn
+
+from msa_sk.exceptions import ParameterError
+from msa_sk.nn.band_split import BandSplit
+from msa_sk.nn.bodies import BLSTM
+from msa_sk.nn.unet import UNet
+
+_OURS: dict[str, type[nn.Module]] = {"blstm": BLSTM, "unet": UNet, "band_split": BandSplit}
+#: Those that there are in this process.
+BODIES = dict(_OURS)
+
+Body = TypeVar("Body", bound=type[nn.Module])
+
+
+def register_body(name: str) -> Callable[[Body], Body]:
+    """Let networks have a body of a class of your own: a decorator of the class.
+
+    A saved model keeps the name alone: import the module that registers it, and then load.
+
+    Parameters
+    ----------
+    name : str
+        What ``body=`` calls it. A name that is registered again means the class that came last.
+
+    Returns
+    -------
+    decorate : callable
+        Takes a class of torch modules and returns it. One is made by ``cls(n_inputs, hidden_size,
+        n_layers, dropout, batch_norm)`` and has ``n_features``; ``forward(frames, lengths)``
+        makes of frames (n_batch, n_frames, n_inputs), each bin standardised, features (n_batch,
+        n_frames, n_features). What follows ``lengths`` (n_batch,) frames is padding, which must
+        make no difference.
+
+    Raises
+    ------
+    ParameterError
+        If the name is one of ours, or the class is no torch module.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from msa_sk import Cerberus, register_body
+    >>> @register_body("frame by frame")
+    ... class FrameByFrame(torch.nn.Module):
+    ...     def __init__(self, n_inputs, hidden_size, n_layers, dropout, batch_norm):
+    ...         super().__init__()
+    ...         self.n_features = hidden_size
+    ...         self.linear = torch.nn.Linear(n_inputs, hidden_size)
+    ...
+    ...     def forward(self, frames, lengths):
+    ...         return torch.relu(self.linear(frames))
+    >>> cerberus = Cerberus(body="frame by frame")
+    """
+    if not isinstance(name, str) or name in _OURS:
+        expected = f"a str that is none of {', '.join(_OURS)}"
+        raise ParameterError("register_body(name)", expected, repr(name), "Choose another name.")
+
+    def decorate(cls: Body) -> Body:
+        if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+            raise ParameterError(
+                "register_body", "a subclass of torch.nn.Module", repr(cls)[:80], "Make it one."
+            )
+        BODIES[name] = cls
+        return cls
+
+    return decorate
+
+
+def body_named(name: str, item: str) -> type[nn.Module]:
+    """Return the class of a body.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such body here; `item` is what the message calls it.
+    """
+    if name not in BODIES:
+        raise ParameterError(
+            item,
+            f"one of {', '.join(BODIES)}",
+            repr(name),
+            "Check the spelling, or import the module that registers it (msa_sk.register_body).",
+        )
+    return BODIES[name]
