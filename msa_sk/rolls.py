@@ -77,6 +77,23 @@ def roll_to_notes(
     notes : Notes
         Onsets and offsets on the grid of frames; velocity unknown (64).
     """
+    check_roll(roll)
+    pitch, onset, offset = find_runs(roll >= threshold, max_gap * frame_rate + _EPSILON)
+    long_enough = offset - onset >= min_duration * frame_rate - _EPSILON
+    return Notes(
+        onset[long_enough] / frame_rate,
+        offset[long_enough] / frame_rate,
+        pitch[long_enough] + LOWEST_PITCH,
+    )
+
+
+def check_roll(roll: np.ndarray) -> None:
+    """Refuse what is no roll of one instrument.
+
+    Raises
+    ------
+    NotesError
+    """
     if np.ndim(roll) != 2 or len(roll) != N_PITCHES or not np.isfinite(roll).all():
         raise NotesError(
             "roll",
@@ -85,23 +102,29 @@ def roll_to_notes(
             + ("" if np.isfinite(roll).all() else " with NaN or infinity"),
             "Pass one instrument's roll.",
         )
-    n_pitches, n_frames = roll.shape
-    active = np.zeros((n_pitches, n_frames + 2), bool)
-    active[:, 1:-1] = roll >= threshold
-    changes = np.diff(active.astype(np.int8), axis=1)
-    pitch, onset = np.nonzero(changes == 1)
-    _, offset = np.nonzero(changes == -1)
 
-    joined = (pitch[1:] == pitch[:-1]) & (
-        onset[1:] - offset[:-1] <= max_gap * frame_rate + _EPSILON
-    )
-    starts = np.concatenate([[True], ~joined]) if len(pitch) else np.zeros(0, bool)
-    ends = np.concatenate([~joined, [True]]) if len(pitch) else np.zeros(0, bool)
-    pitch, onset, offset = pitch[starts], onset[starts], offset[ends]
 
-    long_enough = offset - onset >= min_duration * frame_rate - _EPSILON
-    return Notes(
-        onset[long_enough] / frame_rate,
-        offset[long_enough] / frame_rate,
-        pitch[long_enough] + LOWEST_PITCH,
-    )
+def find_runs(sounds: np.ndarray, max_gap: float = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the stretches in which pitches sound, sorted by pitch, then time.
+
+    Parameters
+    ----------
+    sounds : ndarray of bool, shape (n_pitches, n_frames)
+    max_gap : float, default=0
+        In frames: gaps within a pitch that are no longer are closed.
+
+    Returns
+    -------
+    pitch, start, end : ndarray of int, shape (n_runs,)
+        The row, the first frame, and the one after the last.
+    """
+    n_pitches, n_frames = sounds.shape
+    width = n_frames + 1  # a pitch is silent before the next one's first frame
+    line = np.zeros(n_pitches * width + 1, bool)
+    line[1:].reshape(n_pitches, width)[:, :-1] = sounds
+    changes = np.flatnonzero(line[1:] != line[:-1])
+    pitch, start = np.divmod(changes[::2], width)
+    end = changes[1::2] - pitch * width
+    parted = (pitch[1:] != pitch[:-1]) | (start[1:] - end[:-1] > max_gap)
+    begins, ends = (np.insert(parted, at, True)[: len(pitch)] for at in (0, len(parted)))
+    return pitch[begins], start[begins], end[ends]

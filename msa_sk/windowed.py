@@ -3,7 +3,7 @@
 import itertools
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from typing import Any
@@ -13,9 +13,9 @@ import numpy as np
 from msa_sk._progress import progress
 from msa_sk._validation import check_parameters
 from msa_sk.base import SpectralEstimator, only, warn_of_silence
+from msa_sk.decoding import NoteDecoder
 from msa_sk.notes import Notes
 from msa_sk.records import Mixture, Scene
-from msa_sk.rolls import roll_to_notes
 from msa_sk.spectral import Spectrogram, channel_rms
 from msa_sk.streams import ResampleStream, read_blocks
 from msa_sk.windows import Heads, Inverse, Windows, crossfade
@@ -29,8 +29,7 @@ class WindowedEstimator(SpectralEstimator):
     A subclass has the parameter ``window_seconds`` and looks, in ``_look(magnitude, survey)``,
     at what ``_magnitude`` makes of a spectrum. A mixture that is longer than a window it sees in
     windows, all of them divided by the level of the whole; what all must share, as the centres
-    of clusters, ``_survey`` finds beforehand. How rolls become notes is in ``_threshold`` and
-    ``_decode_notes``.
+    of clusters, ``_survey`` finds beforehand. ``_decoder`` makes notes of rolls.
     """
 
     @abstractmethod
@@ -49,29 +48,27 @@ class WindowedEstimator(SpectralEstimator):
         """Return what `_look` takes, of the spectrum of a mixture with this RMS."""
         return channel_rms((spectrum / np.float64(level)).astype(np.complex64))
 
-    def _survey(
-        self, item: Spectrogram, magnitudes: Iterator[np.ndarray], n_windows: int
-    ) -> Any:
+    def _survey(self, item: Spectrogram, magnitudes: Iterator[np.ndarray], n_windows: int) -> Any:
         """Learn from all windows of a mixture what each has to know; nothing, as a rule."""
         return None
 
-    def _threshold(self, name: str) -> float:
-        """Return from where on an instrument's posteriors are notes."""
-        return 0.5
+    def _decoder(self, name: str) -> NoteDecoder:
+        """Return what makes notes of an instrument's posteriors."""
+        return NoteDecoder(self.transformer_, percussive=name == "drums")
 
-    def _decode_notes(self, roll: np.ndarray, name: str) -> Notes:
-        """Return the notes of an instrument's posteriors, or of 0 and 1 for below and above."""
-        return roll_to_notes(roll, self.transformer_.frame_rate, self._threshold(name))
-
-    def _scene_of(self, heads: Heads, item: Spectrogram) -> Scene:
-        """Return the scene of a mixture in one piece."""
-        sources = notes = rolls = rate = None
-        if "mask" in heads:
-            sources = item.invert(heads["mask"][: len(self.instruments_)])
-        if "roll" in heads:
-            rolls, rate = heads["roll"], item.frame_rate
-            notes = tuple(map(self._decode_notes, rolls, self.instruments_))
-        return Scene(self.instruments_, item.mixture.rate, sources, notes, rolls, rate)
+    def _scene_of(self, magnitude: np.ndarray, item: Spectrogram, survey: Any = None) -> Scene:
+        """Return the scene of a mixture in one piece, from what `_look` takes."""
+        heads = self._look(magnitude, survey)
+        masks, rolls = heads.get("mask"), heads.get("roll")
+        sources = None if masks is None else item.invert(masks[: len(self.instruments_)])
+        rate = None if rolls is None else item.frame_rate
+        scene = Scene(self.instruments_, item.mixture.rate, sources, None, rolls, rate)
+        if rolls is None:
+            return scene
+        self._check_finite(scene, item.mixture)
+        transcript = _Transcript(map(self._decoder, self.instruments_))
+        transcript.push(rolls, masks, magnitude)
+        return replace(scene, notes=transcript.notes())
 
     def _at_once(self, mixture: Mixture) -> tuple[float, int]:
         seconds, _ = whole = super()._at_once(mixture)
@@ -114,20 +111,22 @@ class WindowedEstimator(SpectralEstimator):
         rows = [self.instruments_.index(name) for name in wanted]
         inverse = Inverse(windows)
         outwards = ResampleStream(item.sample_rate, mixture.rate, mixture.n_samples)
-        transcribed = wanted if self._scene_tags()["transcribes"] else ()
-        sounding = _Sounding([self._threshold(name) for name in transcribed])
+        transcript = _Transcript(map(self._decoder, wanted))
         for k, (spectrum, heads) in enumerate(pieces, start=1):
             is_last = k == len(bounds)
-            sources = notes = rolls = rate = None
-            if "mask" in heads:
-                sources = outwards.push(inverse.push(spectrum, heads["mask"][rows]), is_last)
-            if "roll" in heads:
-                rolls, rate = heads["roll"][rows], item.frame_rate
-                sounding.append(rolls)
-                if is_last:
-                    notes = tuple(map(self._decode_notes, sounding.rolls(), wanted))
-            scene = Scene(wanted, mixture.rate, sources, notes, rolls, rate)
-            yield self._check_finite(scene, mixture)
+            heads = {name: head[rows] for name, head in heads.items()}
+            masks, rolls = heads.get("mask"), heads.get("roll")
+            sources = None
+            if masks is not None:
+                sources = outwards.push(inverse.push(spectrum, masks), is_last)
+            rate = None if rolls is None else item.frame_rate
+            scene = Scene(wanted, mixture.rate, sources, None, rolls, rate)
+            self._check_finite(scene, mixture)
+            if rolls is not None:
+                magnitude = self._magnitude(spectrum[..., : rolls.shape[-1]], level)
+                transcript.push(rolls, masks, magnitude)
+                scene = replace(scene, notes=transcript.notes() if is_last else None)
+            yield scene
 
     def _stream_silence(self, mixture: Mixture, wanted: tuple[str, ...]) -> Iterator[Scene]:
         n_left = mixture.n_samples
@@ -137,22 +136,16 @@ class WindowedEstimator(SpectralEstimator):
             yield scene if n_left == 0 else replace(scene, notes=None)
 
 
-class _Sounding:
-    """Where posteriors reach their thresholds: a bit for each, as an hour of them is long."""
+class _Transcript:
+    """The notes of some instruments, decoded as their rolls come."""
 
-    def __init__(self, thresholds: list[float]):
-        self.thresholds = thresholds
-        self.pieces: list[tuple[list[np.ndarray], int]] = []
+    def __init__(self, decoders: Iterable[NoteDecoder]):
+        self.decoders = list(decoders)
 
-    def append(self, rolls: np.ndarray) -> None:
-        bits = [
-            np.packbits(roll >= threshold, axis=-1)
-            for roll, threshold in zip(rolls, self.thresholds, strict=True)
-        ]
-        self.pieces.append((bits, rolls.shape[-1]))
+    def push(self, rolls: np.ndarray, masks: np.ndarray | None, magnitude: np.ndarray) -> None:
+        """Take a stretch; masks of further sources are left aside."""
+        for i, decoder in enumerate(self.decoders):
+            decoder.push(rolls[i], magnitude, None if masks is None else masks[i])
 
-    def rolls(self) -> Iterator[np.ndarray]:
-        """Give each instrument's roll of 0 and 1."""
-        for i in range(len(self.thresholds)):
-            pieces = [np.unpackbits(bits[i], axis=-1, count=n) for bits, n in self.pieces]
-            yield np.concatenate(pieces, axis=-1)
+    def notes(self) -> tuple[Notes, ...]:
+        return tuple(decoder.notes() for decoder in self.decoders)

@@ -32,6 +32,7 @@ from msa_sk import (
 from msa_sk._progress import progress, say
 from msa_sk.audio import read_audio, resample, write_audio
 from msa_sk.datasets import make_scenes
+from msa_sk.decoding import NoteDecoder
 from msa_sk.exceptions import (
     AudioError,
     InputError,
@@ -39,6 +40,7 @@ from msa_sk.exceptions import (
     ParameterError,
     SilenceWarning,
 )
+from msa_sk.metrics import note_onset_scores
 from msa_sk.spectral import Spectrogram
 from msa_sk.stems import write_scenes
 from msa_sk.streams import ResampleStream, read_blocks
@@ -228,13 +230,33 @@ def test_a_network_finds_nearly_the_same_in_windows(cerberus, long):
     np.testing.assert_allclose(windowed.sources.sum(axis=0), long.audio, atol=1e-6)
 
 
-def test_notes_are_those_of_the_rolls(cerberus, long):
+def test_notes_are_those_of_all_that_was_heard(cerberus, long, monkeypatch):
+    heard, push = {}, NoteDecoder.push
+
+    def listen(decoder, *parts):
+        heard.setdefault(decoder, []).append(parts)
+        push(decoder, *parts)
+
+    monkeypatch.setattr(NoteDecoder, "push", listen)
     scene = cerberus.predict([long])[0]
+    monkeypatch.undo()
     assert sum(map(len, scene.notes)) > 10
-    for roll, name, notes in zip(scene.rolls, scene.instruments, scene.notes, strict=True):
-        expected = cerberus._decode_notes(roll, name)
-        for field in ("onset", "offset", "pitch"):
-            np.testing.assert_array_equal(getattr(notes, field), getattr(expected, field))
+    for pieces, roll, name, notes in zip(
+        heard.values(), scene.rolls, scene.instruments, scene.notes, strict=True
+    ):
+        assert len(pieces) == 4
+        decoder = cerberus._decoder(name)
+        decoder.push(*(np.concatenate(one, axis=1) for one in zip(*pieces, strict=True)))
+        np.testing.assert_array_equal(np.concatenate([p[0] for p in pieces], axis=1), roll)
+        for field, expected in vars(decoder.notes()).items():
+            np.testing.assert_allclose(getattr(notes, field), expected, atol=1e-4)
+
+
+def test_notes_in_windows_are_nearly_those_of_the_whole(cerberus, long):
+    windowed, expected = cerberus.predict([long])[0], whole(cerberus, long)
+    assert note_onset_scores(expected, windowed, onset_tolerance=0.01).f1 > 0.95
+    velocities = [np.concatenate([n.velocity for n in s.notes]) for s in (windowed, expected)]
+    assert abs(np.mean(velocities[0]) - np.mean(velocities[1])) < 1
 
 
 def test_one_window_is_as_before(cerberus, nmf, data):

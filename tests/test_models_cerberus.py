@@ -298,14 +298,35 @@ def test_training_learns_what_can_be_learnt(data):
     assert estimator.score(X, y) > 3
 
 
-def test_thresholds_are_read_at_predict(data):
+def test_how_notes_are_decoded_is_read_at_predict(data):
     X, y = data
     estimator = Cerberus(**TINY).fit(X, y)
     n_notes = [
-        sum(map(len, estimator.set_params(threshold=t, min_note=0.0).predict(X[:1])[0].notes))
-        for t in (0.0, 1.0)
+        sum(map(len, estimator.set_params(**settings).predict(X[:1])[0].notes))
+        for settings in (
+            {"threshold": 0.0, "min_note": 0.0, "min_rise": None},
+            {"min_rise": 100.0},
+            {"min_rise": 4.0},
+            {"threshold": 1.0},
+        )
     ]
-    assert n_notes == [2 * 88, 0]  # all keys held throughout; none
+    # All keys held throughout; struck where the sound sets in; struck again; none.
+    assert n_notes[:2] == [2 * 88, 2 * 88]
+    assert n_notes[2] > 2 * 88
+    assert n_notes[3] == 0
+
+
+def test_velocities_are_heard_whatever_the_level(data):
+    X, y = data
+    estimator = Cerberus(**TINY, threshold=0.0).fit(X, y)
+    quiet = Mixture(X[0].audio * np.float32(1e-3), X[0].sample_rate)
+    (scene,), (same,) = estimator.predict(X[:1]), estimator.predict([quiet])
+    for notes, others in zip(scene.notes, same.notes, strict=True):
+        assert np.median(notes.velocity) == 80
+        assert len(set(notes.velocity)) > 10
+        np.testing.assert_array_equal(notes.pitch, others.pitch)
+        np.testing.assert_allclose(notes.onset, others.onset, atol=1e-3)
+        np.testing.assert_allclose(notes.velocity, others.velocity, atol=1)
 
 
 def test_an_instrument_not_asked_for_stays_in_the_mixture(data):

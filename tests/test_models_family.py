@@ -19,6 +19,7 @@ from msa_sk import (
     Transcriber,
 )
 from msa_sk.datasets import make_scenes
+from msa_sk.decoding import NoteDecoder
 from msa_sk.exceptions import ParameterError, SilenceWarning
 from msa_sk.neural.data import some_examples
 from msa_sk.nn.losses import whitened_clustering_loss
@@ -73,7 +74,8 @@ def test_it_has_only_the_parameters_that_concern_it(cls):
     parameters = set(inspect.signature(cls).parameters)
     heads, _ = FAMILY[cls]
     assert ("embedding_size" in parameters) == ("embedding" in heads)
-    assert ("threshold" in parameters) == ("roll" in heads)
+    for name in ("threshold", "min_rise"):
+        assert (name in parameters) == ("roll" in heads)
     assert parameters == set(cls().get_params(deep=False)) == set(cls._parameter_constraints)
     with pytest.raises(TypeError, match="unexpected keyword argument 'no_such'"):
         cls(no_such=1)
@@ -89,6 +91,15 @@ def test_presets_have_the_weights_of_table_3_1():
     assert (masks.mi_weight, masks.tr_weight) == (0.2, 0.8)
     clusters = DeepClusteringTranscriber.from_preset("chapter3")
     assert (clusters.dc_weight, clusters.tr_weight) == (0.2, 0.8)
+
+
+@pytest.mark.parametrize("cls", [Transcriber, MaskInferenceTranscriber])
+def test_notes_are_heard_in_the_source_or_else_in_the_mixture(data, cls, monkeypatch):
+    masks = []
+    monkeypatch.setattr(NoteDecoder, "push", lambda self, roll, heard, mask: masks.append(mask))
+    (scene,) = cls(**TINY).fit(*data).predict(data[0][:1])
+    assert len(masks) == 2
+    assert [mask is None for mask in masks] == [scene.sources is None] * 2
 
 
 def test_either_head_of_chimera_separates(data):

@@ -107,7 +107,7 @@ LAYERS = [
     {"records", "hierarchy"},
     {"_validation"},
     {"_general_midi", "_midi_file", "midi", "streams", "spectral", "rolls"},
-    {"masking", "clustering", "stems", "windows"},
+    {"masking", "clustering", "decoding", "stems", "windows"},
     {"metrics"},
     {"base", "persistence", "windowed"},
     {"neural"},

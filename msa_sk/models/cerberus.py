@@ -15,6 +15,7 @@ from scipy.special import expit
 from msa_sk._sklearn import StrOptions, real, whole
 from msa_sk._validation import from_preset
 from msa_sk.clustering import audible_bins, cluster_centres, cluster_masks
+from msa_sk.decoding import NoteDecoder
 from msa_sk.exceptions import InputError, ParameterError
 from msa_sk.masking import phase_sensitive_target
 from msa_sk.neural.bodies import BODIES, body_named
@@ -24,7 +25,7 @@ from msa_sk.neural.parameters import CHAPTER_2
 from msa_sk.nn.cerberus import CerberusLoss, CerberusModule
 from msa_sk.notes import Notes
 from msa_sk.records import Scene
-from msa_sk.rolls import N_PITCHES, notes_to_roll, roll_to_notes
+from msa_sk.rolls import N_PITCHES, notes_to_roll
 from msa_sk.spectral import STFT, Spectrogram, channel_rms
 from msa_sk.windows import Heads
 
@@ -114,13 +115,20 @@ class Cerberus(NeuralEstimator):
     transcription_loss : {"bce", "mse"}, default="bce"
         Cross-entropy, or squared error as in the paper, whose gradient all but vanishes where
         a posterior is wrong and sure.
-    threshold, drum_threshold : float, default=0.3, 0.3
+    threshold, drum_threshold : float, default=0.3, 0.4
         Posteriors from here on are notes; the instrument "drums" has its own. The paper
         found 0.8 and 0.1 for its networks; after trainings of minutes posteriors are lower,
-        and ``benchmarks.thresholds`` measures where to cut. Read at predict, as are the next
-        two: `set_params` needs no refit.
+        and ``benchmarks.decoding`` measures where to cut. Read at predict, as are the next
+        three: `set_params` needs no refit. `msa_sk.decoding` has all rules.
     min_note, max_gap : float, default=0.05, 0.03
-        In seconds: shorter notes are left out, gaps up to that long are closed.
+        In seconds. Notes of one pitch that begin within `min_note` are one; shorter notes are
+        left out, and strokes of drums last that long. Gaps in a posterior up to `max_gap` are
+        closed.
+    min_rise : float or None, default=4.0
+        In dB: by how much a pitch of the separated source (of the mixture, where nothing
+        separates) gets louder where its note begins. It puts onsets where one hears them, tells
+        repeated notes apart, and leaves out what one does not hear begin, unless its posterior
+        is sure. None decodes posteriors alone.
     sampler : SceneSampler, default=None
         Draws new mixtures from the training scenes in each epoch, as
         `msa_sk.datasets.IncoherentMixing` does; ``sampler__gain_db`` can be searched. None
@@ -243,6 +251,7 @@ class Cerberus(NeuralEstimator):
         "drum_threshold": [real(0, 1, closed="both")],
         "min_note": [real(0)],
         "max_gap": [real(0)],
+        "min_rise": [None, real(0)],
     }
     _settled_by_fit = (
         *NeuralEstimator._settled_by_fit,
@@ -252,7 +261,7 @@ class Cerberus(NeuralEstimator):
     _open_to_warm_start = (*NeuralEstimator._open_to_warm_start, "n_layers", *_HEADS)
     _not_trained_by = (
         *NeuralEstimator._not_trained_by,
-        *("separate_by", "threshold", "drum_threshold", "min_note", "max_gap"),
+        *("separate_by", "threshold", "drum_threshold", "min_note", "max_gap", "min_rise"),
     )
 
     def __init__(
@@ -273,9 +282,10 @@ class Cerberus(NeuralEstimator):
         input_scale: str = "log",
         transcription_loss: str = "bce",
         threshold: float = 0.3,
-        drum_threshold: float = 0.3,
+        drum_threshold: float = 0.4,
         min_note: float = 0.05,
         max_gap: float = 0.03,
+        min_rise: float | None = 4.0,
         sampler: Any = None,
         sequence_length: int = 16,
         window_seconds: float | None = 30.0,
@@ -316,6 +326,7 @@ class Cerberus(NeuralEstimator):
         self.drum_threshold = drum_threshold
         self.min_note = min_note
         self.max_gap = max_gap
+        self.min_rise = min_rise
         self.sampler = sampler
         self.sequence_length = sequence_length
         self.window_seconds = window_seconds
@@ -556,12 +567,16 @@ class Cerberus(NeuralEstimator):
         """Return the centre of each source's embeddings, both (n_frames, n_bins, ...)."""
         return cluster_centres(embedding[audible_bins(magnitude)], self.centroids_)
 
-    def _threshold(self, name: str) -> float:
-        return self.drum_threshold if name == "drums" else self.threshold
-
-    def _decode_notes(self, roll: np.ndarray, name: str) -> Notes:
-        frame_rate = self.transformer_.frame_rate
-        return roll_to_notes(roll, frame_rate, self._threshold(name), self.min_note, self.max_gap)
+    def _decoder(self, name: str) -> NoteDecoder:
+        percussive = name == "drums"
+        return NoteDecoder(
+            self.transformer_,
+            threshold=self.drum_threshold if percussive else self.threshold,
+            min_note=self.min_note,
+            max_gap=self.max_gap,
+            min_rise=self.min_rise,
+            percussive=percussive,
+        )
 
     def _get_state(self) -> tuple[dict, dict[str, np.ndarray]]:
         values, arrays = super()._get_state()

@@ -17,7 +17,7 @@ _OF_EMBEDDINGS = ("dc_weight", "clustering_loss", "embedding_size", "embedding_s
 _OF_MASKS = ("mi_weight",)
 _OF_ROLLS = (
     *("tr_weight", "transcription_loss"),
-    *("threshold", "drum_threshold", "min_note", "max_gap"),
+    *("threshold", "drum_threshold", "min_note", "max_gap", "min_rise"),
 )
 _OF_BOTH_SEPARATORS = ("separate_by",)
 

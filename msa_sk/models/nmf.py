@@ -308,7 +308,7 @@ class NMFSeparator(WindowedEstimator):
 
     def _predict_one(self, item: Spectrogram) -> Scene:
         magnitude = item.magnitude / np.float32(rms(item.audio))
-        return self._scene_of(self._look(magnitude), item)
+        return self._scene_of(magnitude, item)
 
     def _look(self, magnitude: np.ndarray, survey: Any = None) -> Heads:
         if self.blind:
@@ -323,9 +323,7 @@ class NMFSeparator(WindowedEstimator):
         )
         return {"mask": ratio_masks(models, self.mask_power)}
 
-    def _survey(
-        self, item: Spectrogram, magnitudes: Iterator[np.ndarray], n_windows: int
-    ) -> Any:
+    def _survey(self, item: Spectrogram, magnitudes: Iterator[np.ndarray], n_windows: int) -> Any:
         if not self.blind:
             return None
         kept = []

@@ -492,7 +492,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         return sources
 
     def _predict_one(self, item: Spectrogram) -> Scene:
-        return self._scene_of(self._look(LevelledSTFT.of(item).magnitude), item)
+        return self._scene_of(LevelledSTFT.of(item).magnitude, item)
 
     def _magnitude(self, spectrum: np.ndarray, level: float) -> np.ndarray:
         return super()._magnitude(spectrum, level * window_norm(self.transformer_))

@@ -49,7 +49,7 @@ def assert_same(
         What the message says is not the same.
     tolerance : float, default=0.0
         Allowed difference of sources and rolls, relative to their largest value. Where it
-        is 0, all bytes must agree, notes included; notes are thresholded rolls, so that
+        is 0, all bytes must agree, notes included; notes are decoded from rolls, so that
         rounding may change them.
     """
     assert len(actual) == len(expected), f"{what}: {len(actual)} scenes instead of {len(expected)}"
