@@ -19,9 +19,9 @@ begins, its pitch gets louder. So both have a say, by these rules:
 Drums are struck, not held: their posteriors need not reach half the threshold first, nor dip
 before the next stroke, and a stroke that is shorter than `min_note` lasts that long.
 
-How loud a pitch is, is the energy of its first 8 harmonics in the source: the mixture's times
-the mask, or the mixture's where nothing separates. Of a drum it is that of the band in which it
-sounds.
+How loud a pitch is, is the energy of its first 8 harmonics, up to 4.2 kHz, in the source: the
+mixture's times the mask, or the mixture's where nothing separates. Of a drum it is that of the
+band in which it sounds.
 
 Constants are those that did best in ``benchmarks.decoding``, and did no harm to posteriors that
 are right.
@@ -43,7 +43,7 @@ _EARLY, _LATE = 0.048, 0.016  # s from where posteriors have an onset to where i
 _ATTACK = 0.064  # s in which a pitch gets louder: an analysis window
 _LAG = 0.008  # s: what dies away at once is steepest before it is in the middle of a window
 _MIDDLE_VELOCITY, _DB_PER_DECADE = 80, 40
-_N_HARMONICS = 8
+_N_HARMONICS, _HIGHEST = 8, 4200.0  # Hz: the fundamental of the highest pitch is below
 _CHUNK = 256  # frames whose energy stays in the processor's cache
 _EPSILON = 1e-6  # of a frame: seconds times a rate are rarely whole to the last digit
 
@@ -191,11 +191,12 @@ class NoteDecoder:
         weights = pitch_weights(
             self.transformer.sample_rate, self.transformer.n_fft, self.percussive
         )
+        n_bins = weights.shape[1]
         for first in range(0, n_frames, _CHUNK):
             chunk = slice(first, first + _CHUNK)
-            energy = np.square(magnitude[:, chunk])
+            energy = np.square(magnitude[:n_bins, chunk])
             if mask is not None:
-                energy *= mask[:, chunk]
+                energy *= mask[:n_bins, chunk]
             power[:, chunk] = weights @ energy
         return power
 
@@ -363,26 +364,26 @@ def pitch_weights(sample_rate: int, n_fft: int, percussive: bool = False) -> csr
         Of an STFT.
     percussive : bool, default=False
         Whether pitches are General MIDI's drums: the bins of the band in which each is told
-        from others have weight 1. Else harmonic h of a pitch, up to the 8th, has weight
-        ``h ** -0.5``, shared by the two bins that are nearest.
+        from others have weight 1. Else harmonic h of a pitch, up to the 8th and to 4.2 kHz, has
+        weight ``h ** -0.5``, shared by the two bins that are nearest.
 
     Returns
     -------
     weights : sparse array of float32, shape (88, n_bins)
-        Not to be written into.
+        Up to the last bin that counts. Not to be written into.
     """
-    n_bins = 1 + n_fft // 2
-    bins, pitches = np.arange(n_bins), np.arange(LOWEST_PITCH, LOWEST_PITCH + N_PITCHES)
-    weights = np.zeros((N_PITCHES, n_bins), np.float32)
+    hertz = np.arange(1 + n_fft // 2) * sample_rate / n_fft
+    pitches = range(LOWEST_PITCH, LOWEST_PITCH + N_PITCHES)
     if percussive:
-        low, high = np.array([_DRUM_BANDS.get(p, _METAL) for p in pitches.tolist()]).T[..., None]
-        hertz = bins * sample_rate / n_fft
-        weights[:] = (hertz >= low) & (hertz < high)
+        low, high = np.array([_DRUM_BANDS.get(pitch, _METAL) for pitch in pitches]).T[..., None]
+        weights = ((hertz >= low) & (hertz < high)).astype(np.float32)
     else:
-        fundamental = 440 * 2 ** ((pitches - 69) / 12) * n_fft / sample_rate
+        hertz = hertz[hertz <= _HIGHEST]
+        fundamental = 440 * 2 ** ((np.array(pitches)[:, None] - 69) / 12)
+        weights = np.zeros((N_PITCHES, len(hertz)), np.float32)
         for harmonic in range(1, _N_HARMONICS + 1):
-            distance = np.abs(bins - harmonic * fundamental[:, None])
+            distance = np.abs(hertz - harmonic * fundamental) * n_fft / sample_rate
             shared = np.maximum(0, 1 - distance) * harmonic**-0.5
             weights = np.maximum(weights, shared, dtype=np.float32)
-    weights[~weights.any(axis=1)] = 1  # its band lies above what the STFT sees
+    weights[~weights.any(axis=1)] = 1  # a band above what the STFT sees
     return csr_array(weights)
