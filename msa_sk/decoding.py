@@ -12,19 +12,18 @@ begins, its pitch gets louder. So both have a say, by these rules:
 3. It is struck again where it gets louder by `min_rise` once more and the posterior dips by 15 %.
 4. Of one pitch no two notes begin within `min_note` seconds: they are one. No note is shorter:
    it is left out.
-5. Velocities are loudness within 64 ms after the onset, as General MIDI has it: 40 dB are a
-   factor of 10. The median note of an instrument has 80. What is not known is how hard it played,
-   so this is a heuristic: it compares notes of one instrument in one recording, no more.
+5. A note's velocity says how loud it gets within 64 ms: 40 dB are a factor of 10, as in General
+   MIDI, and the median of an instrument's notes has 80. How hard a key was hit nobody knows from
+   that: it is a heuristic, and compares notes of one instrument in one recording.
 
-Drums are struck, not held: their posteriors need not reach half the threshold first, nor dip
-before the next stroke, and a stroke that is shorter than `min_note` lasts that long.
+Drums are struck, not held: a stroke lasts for `min_note` at least, rule 1 has the threshold for
+its half, and a stroke may follow without a dip.
 
-How loud a pitch is, is the energy of its first 8 harmonics, up to 4.2 kHz, in the source: the
-mixture's times the mask, or the mixture's where nothing separates. Of a drum it is that of the
-band in which it sounds.
+How loud a pitch is, is the energy of its first 8 harmonics, up to 4.2 kHz, in the source: that in
+the mixture times the mask, or that in the mixture where nothing separates. Of a drum it is that of
+the band in which it is told from others.
 
-Constants are those that did best in ``benchmarks.decoding``, and did no harm to posteriors that
-are right.
+``benchmarks.decoding`` measures what it brings, also to posteriors that are right.
 """
 
 from functools import lru_cache
@@ -168,7 +167,7 @@ class NoteDecoder:
         mask: np.ndarray | None = None,
     ) -> None:
         """Take the next stretch; as `decode_notes`."""
-        check_roll(roll)
+        roll = check_roll(roll)
         shape = (self.transformer.n_bins, roll.shape[1])
         for name, heard in (("magnitude", magnitude), ("mask", mask)):
             if heard is not None and np.shape(heard) != shape:
@@ -210,7 +209,8 @@ class NoteDecoder:
         offset = np.maximum.reduceat(offset, first) if len(first) else offset
         pitch, onset, level = pitch[first], onset[first], level[first]
         if self.percussive:
-            offset = np.maximum(offset, onset + self.min_note)
+            n_frames = self._first + self._n_done  # of the whole
+            offset = np.minimum(np.maximum(offset, onset + self.min_note), n_frames)
         offset = np.where(_is_last(pitch), offset, np.minimum(offset, np.roll(onset, -1)))
         lasts = offset - onset >= max(self.min_note - _EPSILON, _EPSILON)
         onset, offset = onset[lasts] / self.rate, offset[lasts] / self.rate

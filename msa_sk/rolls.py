@@ -77,7 +77,7 @@ def roll_to_notes(
     notes : Notes
         Onsets and offsets on the grid of frames; velocity unknown (64).
     """
-    check_roll(roll)
+    roll = check_roll(roll)
     pitch, onset, offset = find_runs(roll >= threshold, max_gap * frame_rate + _EPSILON)
     long_enough = offset - onset >= min_duration * frame_rate - _EPSILON
     return Notes(
@@ -87,8 +87,8 @@ def roll_to_notes(
     )
 
 
-def check_roll(roll: np.ndarray) -> None:
-    """Refuse what is no roll of one instrument.
+def check_roll(roll: np.ndarray) -> np.ndarray:
+    """Return a roll of one instrument as an array; refuse what is none.
 
     Raises
     ------
@@ -102,6 +102,7 @@ def check_roll(roll: np.ndarray) -> None:
             + ("" if np.isfinite(roll).all() else " with NaN or infinity"),
             "Pass one instrument's roll.",
         )
+    return np.asarray(roll)
 
 
 def find_runs(sounds: np.ndarray, max_gap: float = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

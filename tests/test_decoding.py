@@ -79,10 +79,11 @@ def test_posteriors_that_nobody_hears(posteriors, expected):
 @pytest.mark.parametrize(
     ("posteriors", "expected"),
     [
-        ([0, 0.3, 0.4, 0.3, 0], [(2, 5.125)]),  # a stroke lasts 50 ms at least
+        ([0, 0.3, 0.4, 0.3, 0, 0], [(2, 5.125)]),  # a stroke lasts 50 ms at least
         ([0, 0.3, 0.9, 0.9, 0.9, 0.9, 0.9, 0.3], [(2, 7)]),
-        ([0, 0.9, 0, 0, 0, 0.9, 0], [(1, 4.125), (5, 8.125)]),
+        ([0, 0.9, 0, 0, 0, 0.9, 0, 0, 0], [(1, 4.125), (5, 8.125)]),
         ([0, 0.9, 0, 0, 0.9, 0], [(1, 5)]),  # 48 ms apart: one
+        ([0, 0, 0, 0, 0, 0.9, 0], []),  # the end cuts it short
     ],
 )
 def test_drums_are_struck_not_held(posteriors, expected):
@@ -238,6 +239,7 @@ def test_no_note_is_doubled_or_hair_thin(scene):
     notes = decode_notes(roll, TINY, magnitude, **rules)
     shortest = rules["min_note"] - 1e-6
     assert (notes.offset - notes.onset >= shortest).all()
+    assert notes.offset.max(initial=0) <= roll.shape[1] / TINY.frame_rate
     for pitch in np.unique(notes.pitch):
         onset, offset = (values[notes.pitch == pitch] for values in (notes.onset, notes.offset))
         assert (np.diff(onset) >= shortest).all()
