@@ -5,7 +5,7 @@ posteriors are decoded frame by frame, as `msa_sk.rolls.roll_to_notes` does, and
 `msa_sk.decoding`: from posteriors alone, with the loudness of pitches in the mixture, and with
 that in the sources, as `predict` does. True rolls are decoded too, as posteriors that are right.
 Onsets are right within 50 ms, and their error is the mean of those that are right. Notes are
-repeated where one of their pitch has ended at most 100 ms before; how many of these are found is
+repeated where one of their pitch has ended less than 100 ms before; how many of these are found is
 their recall. They are doubled where another of their pitch begins less than 50 ms before, and thin
 where they are shorter than that; the numbers are per song. Velocities are compared by rank with
 the true ones in songs of which 5 notes or more are found.

@@ -287,6 +287,21 @@ def test_what_does_not_fit_is_refused(parts, message):
         decode_notes(parts[0], SEEN, *parts[1:])
 
 
+def test_the_benchmark_counts_what_it_says():
+    measure = pytest.importorskip("benchmarks.decoding").measure  # not installed with the package
+    truth = Notes([0.0, 0.5, 1.0, 2.0, 3.0], [0.45, 0.92, 1.5, 2.5, 4.0], [60] * 5, range(60, 65))
+    found = Notes(
+        [0.01, 1.0, 2.02, 2.05, 3.0], [0.9, 1.5, 2.04, 2.5, 4.0], [60] * 5, [70, 60, 80, 90, 99]
+    )
+    measured = measure(truth, found)
+    assert measured["n_doubled"] == measured["n_thin"] == 1
+    assert measured["onset_error_ms"] == pytest.approx((10 + 0 + 20 + 0) / 4)
+    assert measured["repeated_recall"] == 0.5  # of those at 0.5 and 1.0
+    assert measured["note_onset_f1"] == pytest.approx(0.8)
+    assert np.isnan(measured["velocity_rank"])  # of four notes
+    assert measure(truth, truth)["velocity_rank"] == pytest.approx(1)
+
+
 # --------------------------------------------------------------------------------------- MIDI
 
 
