@@ -37,8 +37,8 @@ class CerberusModule(StandardisedInput):
         Sources that have notes: the first ones.
     n_pitches : int
         Rows of a piano roll.
-    body : class, default=BLSTM
-        What makes features of frames.
+    body : class
+        What makes features of frames: `BLSTM`, or a class as in `msa_sk.neural.bodies`.
     """
 
     def __init__(
