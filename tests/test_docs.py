@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from sklearn.model_selection import GridSearchCV
 from trees import jams, write_noise, write_notes, write_sum
 
 import msa_sk
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 OWN_DATA = ROOT / "docs" / "own_data.md"
 CERBERUS = ROOT / "docs" / "cerberus.md"
 FAULTS = ROOT / "docs" / "faults.md"
+LOSS_WEIGHTS = ROOT / "docs" / "loss_weights.md"
 RATE = 8000
 TINY = {"hidden_size": 8, "n_layers": 1, "max_epochs": 1, "verbose": 0}
 PROGRAMS = {"piano": 0, "guitar": 25}
@@ -162,6 +164,31 @@ def test_the_template_of_a_reader_works(tmp_path):
     assert y[0].instruments == ("violin", "cello")
     assert [len(notes) for notes in y[0].notes] == [2, 1]
     assert reader.validate() == []
+
+
+def test_loss_weights_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = LOSS_WEIGHTS.read_text("utf-8")
+    for name in re.findall(r"^!\[.*\]\((.*)\)$", page, re.MULTILINE):
+        assert (LOSS_WEIGHTS.parent / name).is_file()
+    data = make_scenes(6, duration=0.5, sample_rate=RATE, random_state=0)
+    monkeypatch.setattr(msa_sk.datasets, "make_scenes", lambda *args, **kwargs: data)
+    monkeypatch.setattr(
+        "sklearn.model_selection.GridSearchCV",
+        lambda model, grid, **options: GridSearchCV(
+            model, {name: values[:2] for name, values in grid.items()}, **options
+        ),
+    )
+    monkeypatch.setattr(msa_sk, "Cerberus", functools.partial(msa_sk.Cerberus, **TINY), False)
+    *_, names = run(LOSS_WEIGHTS)
+    assert (tmp_path / "search.png").is_file()
+    assert names["behind"].shape == (3, 4)
+    assert (names["behind"].mean(axis=0) >= 0).all()
+    assert set(names["search"].best_params_) == {"dc_weight", "tr_weight"}
+    assert names["cerberus"].max_epochs == 30
+    *of_candidates, best = capsys.readouterr().out.splitlines()
+    assert len(of_candidates) == 4
+    assert best == str(names["search"].best_params_)
 
 
 def test_every_fault_is_shown_by_what_exists():
