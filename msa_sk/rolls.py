@@ -57,7 +57,9 @@ def roll_to_notes(
     min_duration: float = 0.05,
     max_gap: float = 0.03,
 ) -> Notes:
-    """Return the notes of a roll of posteriors.
+    """Return the notes of a roll of posteriors, frame by frame: it undoes `notes_to_roll`.
+
+    What estimators find is decoded by `msa_sk.decoding`, which also listens.
 
     Frames at or above the threshold are on; gaps within a pitch that are shorter than or as
     long as `max_gap` are closed; what is then shorter than `min_duration` is left out.
