@@ -26,6 +26,8 @@ _SMALL_QUERIES = {**_SMALL_CERBERUS, "query_size": 8, "query_length": 16}
 _TINY: dict[str, list[dict]] = {
     "Cerberus": [
         _SMALL_CERBERUS,
+        {**_SMALL_CERBERUS, "body": "unet"},
+        {**_SMALL_CERBERUS, "body": "band_split"},
     ],
     "Chimera": [{**_SMALL_CERBERUS, "separate_by": "embedding"}],
     "DeepClustering": [_SMALL_CERBERUS],
