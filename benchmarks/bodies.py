@@ -50,7 +50,7 @@ class Size(NamedTuple):
 
 
 SIZES = {
-    "tiny": Size(24, 2, 1, 2.0, 8, 6, 16),
+    "tiny": Size(24, 2, 1, 1.0, 8, 6, 16),
     "small": Size(None, 2, 4, 300.0, 40, 100, 128),
 }
 
@@ -125,10 +125,12 @@ def run(name: str, fold: Fold, size: Size, seed: int) -> Result:
     """Train Cerberus with one body on a fold's songs, and test it; so many at a time as cores."""
     keep_large_buffers()
     torch.set_num_threads(1)
-    X, y = lessons(fold)
+    X_test, y_test = mix_incoherent(
+        *solos(fold.test, INSTRUMENTS, PER_TEST_SONG), size.n_test, random_state=0
+    )
     steps = parameters = 0
     if name == FLOOR:
-        system: Any = MixtureBaseline().fit(X[:1], y[:1])
+        system: Any = MixtureBaseline().fit(X_test, y_test)
     else:
         system = Cerberus(
             dc_weight=0,
@@ -143,12 +145,9 @@ def run(name: str, fold: Fold, size: Size, seed: int) -> Result:
             verbose=0,
         )
         clock = EqualTime(size.seconds, system.lr)
-        system.set_params(callbacks=[clock]).fit(X, y)
+        system.set_params(callbacks=[clock]).fit(*lessons(fold))
         steps, module = clock.n_steps_, system.net_.module_
         parameters = sum(one.numel() for one in module.parameters())
-    X_test, y_test = mix_incoherent(
-        *solos(fold.test, INSTRUMENTS, PER_TEST_SONG), size.n_test, random_state=0
-    )
     found = SceneScorer(METRICS).evaluate(system, X_test, y_test, skip_unknown=True)
     print(f"fold {fold.number}, {name}: {steps} steps, {found.mean('si_sdri'):.2f} dB", flush=True)
     # Excerpts of one song depend on each other; there are fewer piano songs than others.
