@@ -5,7 +5,6 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -29,20 +28,33 @@ class WindowedEstimator(SpectralEstimator):
     A subclass has the parameter ``window_seconds`` and looks, in ``_look(magnitude, survey)``,
     at what ``_magnitude`` makes of a spectrum. A mixture that is longer than a window it sees in
     windows, all of them divided by the level of the whole; what all must share, as the centres
-    of clusters, ``_survey`` finds beforehand. ``_decoder`` makes notes of rolls.
+    of clusters, ``_survey`` finds beforehand, and what is known of a window besides, as its
+    piece of a score, ``_told`` says. ``_decoder`` makes notes of rolls.
     """
 
     @abstractmethod
-    def _look(self, magnitude: np.ndarray, survey: Any = None) -> Heads:
+    def _look(self, magnitude: np.ndarray, survey: Any = None, told: Any = None) -> Heads:
         """Return masks as ``"mask"``, or posteriors of notes as ``"roll"``, or both.
 
         Their first axis is that of `instruments_`. More masks are of what stays in the mixture.
         `survey` is None where the magnitude is that of a whole mixture.
         """
 
-    def _look_at(self, magnitudes: Sequence[np.ndarray], survey: Any = None) -> list[Heads]:
+    def _look_at(
+        self, magnitudes: Sequence[np.ndarray], survey: Any, told: Sequence[Any]
+    ) -> list[Heads]:
         """Look at several windows of one length; together, where that is faster."""
-        return [self._look(magnitude, survey) for magnitude in magnitudes]
+        return [
+            self._look(magnitude, survey, of_it)
+            for magnitude, of_it in zip(magnitudes, told, strict=True)
+        ]
+
+    def _told(self, item: Spectrogram, first: int, last: int) -> Any:
+        """Return what is known of these frames of a mixture besides their sound; None, as a rule.
+
+        The frames are `first` up to, not including, `last`.
+        """
+        return None
 
     def _magnitude(self, spectrum: np.ndarray, level: float) -> np.ndarray:
         """Return what `_look` takes, of the spectrum of a mixture with this RMS."""
@@ -58,7 +70,7 @@ class WindowedEstimator(SpectralEstimator):
 
     def _scene_of(self, magnitude: np.ndarray, item: Spectrogram, survey: Any = None) -> Scene:
         """Return the scene of a mixture in one piece, from what `_look` takes."""
-        heads = self._look(magnitude, survey)
+        heads = self._look(magnitude, survey, self._told(item, 0, magnitude.shape[-1]))
         masks, rolls = heads.get("mask"), heads.get("roll")
         sources = None if masks is None else item.invert(masks[: len(self.instruments_)])
         rate = None if rolls is None else item.frame_rate
@@ -99,12 +111,13 @@ class WindowedEstimator(SpectralEstimator):
         survey = self._survey(item, magnitudes, len(bounds))
 
         def looks() -> Iterator[tuple[np.ndarray, Heads]]:
-            lengths = [last - first for first, last in bounds]
-            pairs = zip(windows.spectra(), lengths, strict=True)
-            for length, alike in itertools.groupby(pairs, itemgetter(1)):
-                while spectra := [one for one, _ in itertools.islice(alike, _AT_ONCE)]:
+            pairs = zip(windows.spectra(), bounds, strict=True)
+            for length, alike in itertools.groupby(pairs, lambda pair: pair[1][1] - pair[1][0]):
+                while several := list(itertools.islice(alike, _AT_ONCE)):
+                    spectra = [one for one, _ in several]
                     magnitudes = [self._magnitude(one[..., :length], level) for one in spectra]
-                    yield from zip(spectra, self._look_at(magnitudes, survey), strict=True)
+                    told = [self._told(item, *frames) for _, frames in several]
+                    yield from zip(spectra, self._look_at(magnitudes, survey, told), strict=True)
 
         verbose = bool(getattr(self, "verbose", False))
         pieces = progress(crossfade(looks(), bounds), len(bounds), "predict", "window", verbose)

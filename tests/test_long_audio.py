@@ -391,7 +391,7 @@ def test_windows_that_cannot_be_are_refused(nmf, long, seconds):
 
 def test_weights_that_went_bad_are_found_in_a_window(nmf, long):
     broken = clone(nmf).fit([long], [Scene(["a"], RATE, long.audio[None])])
-    broken._look = lambda magnitude, survey: {"mask": np.full((1, *magnitude.shape), np.nan)}
+    broken._look = lambda magnitude, survey, told: {"mask": np.full((1, *magnitude.shape), np.nan)}
     with pytest.raises(InputError, match="expected finite sources from NMFSeparator"):
         next(broken.stream(long))
 

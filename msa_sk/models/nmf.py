@@ -310,7 +310,7 @@ class NMFSeparator(WindowedEstimator):
         magnitude = item.magnitude / np.float32(rms(item.audio))
         return self._scene_of(magnitude, item)
 
-    def _look(self, magnitude: np.ndarray, survey: Any = None) -> Heads:
+    def _look(self, magnitude: np.ndarray, survey: Any = None, told: Any = None) -> Heads:
         if self.blind:
             components, labels = survey or self._learn_blindly(magnitude)
         else:

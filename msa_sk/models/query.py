@@ -215,7 +215,9 @@ class _AskedByExample(LevelEstimator):
     def _anchor_of(self, item: Spectrogram) -> np.ndarray:
         return self._anchor(self._query_of(item.mixture, repr(item.mixture)))
 
-    def _look_at(self, magnitudes: Sequence[np.ndarray], survey: Any = None) -> list[Heads]:
+    def _look_at(
+        self, magnitudes: Sequence[np.ndarray], survey: Any, told: Sequence[Any]
+    ) -> list[Heads]:
         return self._heads(magnitudes, self._wanted(), anchor=survey)
 
 

@@ -497,10 +497,12 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
     def _magnitude(self, spectrum: np.ndarray, level: float) -> np.ndarray:
         return super()._magnitude(spectrum, level * window_norm(self.transformer_))
 
-    def _look(self, magnitude: np.ndarray, survey: Any = None) -> Heads:
-        return self._look_at([magnitude], survey)[0]
+    def _look(self, magnitude: np.ndarray, survey: Any = None, told: Any = None) -> Heads:
+        return self._look_at([magnitude], survey, [told])[0]
 
-    def _look_at(self, magnitudes: Sequence[np.ndarray], survey: Any = None) -> list[Heads]:
+    def _look_at(
+        self, magnitudes: Sequence[np.ndarray], survey: Any, told: Sequence[Any]
+    ) -> list[Heads]:
         return [
             self._read(heads, magnitude, survey)
             for heads, magnitude in zip(
