@@ -31,6 +31,7 @@ from msa_sk.exceptions import (
 from msa_sk.metrics import get_scorer
 from msa_sk.notes import Notes
 from msa_sk.records import Mixture, Scene, stack_sources, unknown_name
+from msa_sk.score import score_of
 from msa_sk.spectral import STFT, Spectrogram
 from msa_sk.stems import write_scenes
 from msa_sk.windows import join_scenes
@@ -52,12 +53,15 @@ class SceneTags(Tags):
         permutation.
     additive : bool, default=False
         The sources add up to the mixture at the model's rate.
+    score_informed : bool, default=False
+        Mixtures bring their notes, which the predicted scenes then have.
     """
 
     separates: bool = False
     transcribes: bool = False
     blind: bool = False
     additive: bool = False
+    score_informed: bool = False
 
 
 class SceneEstimator(BaseEstimator):
@@ -407,8 +411,14 @@ class SceneEstimator(BaseEstimator):
             self.instruments_,
             mixture.rate,
             np.zeros((n_sources, *audio.shape), np.float32) if tags["separates"] else None,
-            (Notes(),) * n_sources if tags["transcribes"] else None,
+            (Notes(),) * n_sources if tags["transcribes"] else self._notes_given(mixture),
         )
+
+    def _notes_given(self, mixture: Mixture) -> tuple[Notes, ...] | None:
+        """Return each instrument's notes where the system is informed by them, else None."""
+        if not self._scene_tags().get("score_informed"):
+            return None
+        return score_of(mixture, self.instruments_, others=getattr(self, "has_rest_", False))
 
     def _check_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():

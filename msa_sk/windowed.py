@@ -13,6 +13,7 @@ from msa_sk._progress import progress
 from msa_sk._validation import check_parameters
 from msa_sk.base import SpectralEstimator, only, warn_of_silence
 from msa_sk.decoding import NoteDecoder
+from msa_sk.exceptions import InputError
 from msa_sk.notes import Notes
 from msa_sk.records import Mixture, Scene
 from msa_sk.spectral import Spectrogram, channel_rms
@@ -29,7 +30,9 @@ class WindowedEstimator(SpectralEstimator):
     at what ``_magnitude`` makes of a spectrum. A mixture that is longer than a window it sees in
     windows, all of them divided by the level of the whole; what all must share, as the centres
     of clusters, ``_survey`` finds beforehand, and what is known of a window besides, as its
-    piece of a score, ``_told`` says. ``_decoder`` makes notes of rolls.
+    piece of a score, ``_told`` says. ``_decoder`` makes notes of rolls. Where the tag
+    ``score_informed`` says so, mixtures must have notes that fit (`msa_sk.score`), and scenes
+    have them too.
     """
 
     @abstractmethod
@@ -48,6 +51,18 @@ class WindowedEstimator(SpectralEstimator):
             self._look(magnitude, survey, of_it)
             for magnitude, of_it in zip(magnitudes, told, strict=True)
         ]
+
+    def _accept(self, X: Any) -> list[Spectrogram]:
+        items = super()._accept(X)
+        for i, item in enumerate(items):
+            try:
+                self._notes_given(item.mixture)
+            except InputError as error:
+                raise error.within(f"X[{i}]") from error
+        return items
+
+    def _accept_training(self, X: Any) -> list[Spectrogram]:
+        return super()._accept(X)  # the truth has the notes
 
     def _told(self, item: Spectrogram, first: int, last: int) -> Any:
         """Return what is known of these frames of a mixture besides their sound; None, as a rule.
@@ -74,7 +89,8 @@ class WindowedEstimator(SpectralEstimator):
         masks, rolls = heads.get("mask"), heads.get("roll")
         sources = None if masks is None else item.invert(masks[: len(self.instruments_)])
         rate = None if rolls is None else item.frame_rate
-        scene = Scene(self.instruments_, item.mixture.rate, sources, None, rolls, rate)
+        given = self._notes_given(item.mixture)
+        scene = Scene(self.instruments_, item.mixture.rate, sources, given, rolls, rate)
         if rolls is None:
             return scene
         self._check_finite(scene, item.mixture)
@@ -135,6 +151,8 @@ class WindowedEstimator(SpectralEstimator):
             rate = None if rolls is None else item.frame_rate
             scene = Scene(wanted, mixture.rate, sources, None, rolls, rate)
             self._check_finite(scene, mixture)
+            if is_last and (given := self._notes_given(mixture)) is not None:
+                scene = replace(scene, notes=tuple(given[row] for row in rows))
             if rolls is not None:
                 magnitude = self._magnitude(spectrum[..., : rolls.shape[-1]], level)
                 transcript.push(rolls, masks, magnitude)

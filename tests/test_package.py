@@ -106,7 +106,7 @@ LAYERS = [
     {"notes", "clips"},
     {"records", "hierarchy"},
     {"_validation"},
-    {"_general_midi", "_midi_file", "midi", "streams", "spectral", "rolls"},
+    {"_general_midi", "_midi_file", "midi", "streams", "spectral", "rolls", "score"},
     {"masking", "clustering", "decoding", "stems", "windows"},
     {"metrics"},
     {"base", "persistence", "windowed"},

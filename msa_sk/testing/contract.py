@@ -71,7 +71,7 @@ def check_tags_tell_what_is_predicted(subject: Subject) -> None:
         assert has_sources == tags.separates, (
             f"separates is {tags.separates}, sources are {'there' if has_sources else 'missing'}"
         )
-        assert has_notes == tags.transcribes, (
+        assert has_notes == (tags.transcribes or tags.score_informed), (
             f"transcribes is {tags.transcribes}, notes are {'there' if has_notes else 'missing'}"
         )
         unnamed = all(name.startswith("source_") for name in scene.instruments)
