@@ -43,10 +43,8 @@ class WindowedEstimator(SpectralEstimator):
         `survey` is None where the magnitude is that of a whole mixture.
         """
 
-    def _look_at(
-        self, magnitudes: Sequence[np.ndarray], survey: Any, told: Sequence[Any]
-    ) -> list[Heads]:
-        """Look at several windows of one length; together, where that is faster."""
+    def _look_at(self, magnitudes: Sequence[np.ndarray], survey: Any, told: Any) -> list[Heads]:
+        """Look at several windows of one length, told of each; together, where that is faster."""
         return [
             self._look(magnitude, survey, of_it)
             for magnitude, of_it in zip(magnitudes, told, strict=True)

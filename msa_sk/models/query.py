@@ -191,8 +191,10 @@ class _AskedByExample(LevelEstimator):
             anchors.append(self.net_.heads(batch, wanted=["anchor"])["anchor"][0])
         return np.stack(anchors).mean(axis=0, dtype=np.float32)
 
-    def _make_inputs(self, mixture: Mixture) -> Example:
-        sounds = self._sounds_of(mixture, repr(mixture))
+    def _make_inputs(
+        self, spectrogram: Spectrogram, levelled: LevelledSTFT, scene: Scene
+    ) -> Example:
+        sounds = self._sounds_of(spectrogram.mixture, repr(spectrogram.mixture))
         magnitude = np.concatenate([self._magnitude_of(sound) for sound in sounds], axis=1)
         return {"query": loudest_stretch(magnitude, self.query_length)}
 
@@ -215,10 +217,8 @@ class _AskedByExample(LevelEstimator):
     def _anchor_of(self, item: Spectrogram) -> np.ndarray:
         return self._anchor(self._query_of(item.mixture, repr(item.mixture)))
 
-    def _look_at(
-        self, magnitudes: Sequence[np.ndarray], survey: Any, told: Sequence[Any]
-    ) -> list[Heads]:
-        return self._heads(magnitudes, self._wanted(), anchor=survey)
+    def _look_at(self, magnitudes: Sequence[np.ndarray], survey: Any, told: Any) -> list[Heads]:
+        return self._heads([{"magnitude": one} for one in magnitudes], ["mask"], anchor=survey)
 
 
 def loudest_stretch(magnitude: np.ndarray, n_frames: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from numbers import Integral
@@ -23,7 +24,7 @@ from msa_sk._sklearn import (
 )
 from msa_sk._validation import check_parameters, check_random, check_scenes, names_in
 from msa_sk.base import has_rest
-from msa_sk.exceptions import InputError, InstrumentError, ParameterError
+from msa_sk.exceptions import InputError, InstrumentError, ParameterError, SkippedWarning
 from msa_sk.neural.callbacks import KeepBest, Progress, TellSklearn
 from msa_sk.neural.checkpoint import Checkpoint, digest
 from msa_sk.neural.data import (
@@ -102,6 +103,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         "checkpoint": [None, str, os.PathLike],
         "checkpoint_minutes": [real(0)],
         "num_workers": [whole(0)],
+        "on_error": [StrOptions({"raise", "skip"})],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "device": [str],
         "random_state": ["random_state"],
@@ -116,7 +118,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
     _not_saved: tuple[str, ...] = ("callbacks", "checkpoint")
     # What makes no difference to how training goes on; a subclass adds what `predict` reads.
     _not_trained_by: tuple[str, ...] = (
-        *("callbacks", "checkpoint", "checkpoint_minutes", "num_workers"),
+        *("callbacks", "checkpoint", "checkpoint_minutes", "num_workers", "on_error"),
         *("window_seconds", "device", "random_state", "verbose"),
     )
 
@@ -173,13 +175,16 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             If a file cannot be read.
         TrainingError
             If a loss or a gradient is not finite, a checkpoint cannot be written, or a process
-            that prepares examples fails, as where a file cannot be read there.
+            that prepares examples fails, as where a file cannot be read there. With
+            ``on_error="skip"``, if more than 5 % of an epoch's examples were left out.
 
         Warns
         -----
         SilenceWarning
             If an instrument sounds, or plays a note, in no scene that is trained on: it is
             learnt to be silent.
+        SkippedWarning
+            If examples were left out.
         """
         start = self._weights() if self.warm_start and self.__sklearn_is_fitted__() else None
         self._is_fitted = False  # until all has gone well
@@ -232,10 +237,10 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             if before is not None:
                 net.go_on_from(before)
             else:
-                self._before_training(net.module_, dataset)
+                self._before_training(net.module_, net.readable(dataset))
         with isolated_seed(seed + len(net.history)):
             self.net_ = net.one_pass(dataset, self.lr)
-            self._after_training(dataset)
+            self._after_training(net.readable(dataset))
         self._note_training()
         self._is_fitted = True
         return self
@@ -275,11 +280,11 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             if start is not None:
                 self._start_from(start)
             elif checkpoint is None or checkpoint.state is None:
-                self._before_training(self.net_.module_, train)
+                self._before_training(self.net_.module_, self.net_.readable(train))
             if getattr(self, "_skl_callbacks", None):
                 self.net_.callbacks_.append(("sklearn", TellSklearn(self)))
             self.net_.train(train, valid, self.max_epochs, checkpoint)
-            self._after_training(train)
+            self._after_training(self.net_.readable(train))
         self._note_training()
 
     def _warn_of_unheard(self, scenes: Sequence[Scene]) -> None:
@@ -295,6 +300,17 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
     def _note_training(self) -> None:
         self.history_ = self.net_.epochs()
         self.n_iter_ = len(self.history_)
+        if self.n_skipped_:
+            warnings.warn(
+                f"{self.n_skipped_} training examples were left out, as on_error='skip' asks for.",
+                SkippedWarning,
+                stacklevel=3,
+            )
+
+    @property
+    def n_skipped_(self) -> int:
+        """How many training examples ``on_error="skip"`` has left out, over all epochs."""
+        return int(sum(row.get("n_skipped", 0) for row in self.history_))
 
     def _select(
         self, items: list[Spectrogram], scenes: list[Scene], name: str = "y"
@@ -464,13 +480,19 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             train_split=None,
             callbacks=callbacks,
             num_workers=self.num_workers,
+            on_error=self.on_error,
             precision=resolve_precision(self.precision, device),
             device=device,
             verbose=0,
         )
 
-    def _make_inputs(self, mixture: Mixture) -> Example:
-        """Return what the network is told besides magnitudes; nothing, as a rule."""
+    def _make_inputs(
+        self, spectrogram: Spectrogram, levelled: LevelledSTFT, scene: Scene
+    ) -> Example:
+        """Return what the network is told in training besides magnitudes; nothing, as a rule.
+
+        What `predict` tells it, ``_told`` returns.
+        """
         return {}
 
     def _before_training(self, module: Any, dataset: SceneDataset) -> None:
@@ -500,25 +522,27 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
     def _look(self, magnitude: np.ndarray, survey: Any = None, told: Any = None) -> Heads:
         return self._look_at([magnitude], survey, [told])[0]
 
-    def _look_at(
-        self, magnitudes: Sequence[np.ndarray], survey: Any, told: Sequence[Any]
-    ) -> list[Heads]:
+    def _look_at(self, magnitudes: Sequence[np.ndarray], survey: Any, told: Any) -> list[Heads]:
+        heard = [
+            {"magnitude": magnitude, **(of_it or {})}
+            for magnitude, of_it in zip(magnitudes, told, strict=True)
+        ]
         return [
             self._read(heads, magnitude, survey)
             for heads, magnitude in zip(
-                self._heads(magnitudes, self._wanted()), magnitudes, strict=True
+                self._heads(heard, self._wanted()), magnitudes, strict=True
             )
         ]
 
     def _heads(
-        self, magnitudes: Sequence[np.ndarray], wanted: Sequence[str], **told: np.ndarray
+        self, heard: Sequence[Example], wanted: Sequence[str], **told: np.ndarray
     ) -> list[Heads]:
-        """Return what the network gives for magnitudes of one shape, told the same of all."""
-        batch, _ = collate([({"magnitude": magnitude}, {}) for magnitude in magnitudes])
+        """Return what the network gives for examples of one length, told the same of all."""
+        batch, _ = collate([(one, {}) for one in heard])
         for name, array in told.items():
-            batch[name] = torch.from_numpy(np.stack([array] * len(magnitudes)))
+            batch[name] = torch.from_numpy(np.stack([array] * len(heard)))
         heads = self.net_.heads(batch, wanted=wanted)
-        return [{name: head[i] for name, head in heads.items()} for i in range(len(magnitudes))]
+        return [{name: head[i] for name, head in heads.items()} for i in range(len(heard))]
 
     def _get_state(self) -> tuple[dict, dict[str, np.ndarray]]:
         values, arrays = super()._get_state()
