@@ -56,7 +56,7 @@ def fitted(data, **parameters):
 
 def masks_of(separator, mixture):
     magnitude = separator._accept([mixture])[0].magnitude
-    (heads,) = separator._heads([magnitude], ["mask"])
+    (heads,) = separator._heads([{"magnitude": magnitude}], ["mask"])
     return heads["mask"]
 
 

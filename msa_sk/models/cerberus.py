@@ -189,6 +189,10 @@ class Cerberus(NeuralEstimator):
     num_workers : int, default=0
         Processes that prepare training examples beside this one; the weights are the same
         with any number of them.
+    on_error : {"raise", "skip"}, default="raise"
+        "skip" leaves out training examples whose files cannot be read, and batches whose loss or
+        gradient is not finite; up to 5 % of an epoch's examples, which `n_skipped_` counts and a
+        warning tells.
     precision : {"auto", "float32", "bfloat16"}, default="float32"
         Of the network's products, in training and in predict; "auto" takes bfloat16 where the
         device multiplies it faster. Weights, losses and all that is returned are float32.
@@ -303,6 +307,7 @@ class Cerberus(NeuralEstimator):
         checkpoint: str | os.PathLike | None = None,
         checkpoint_minutes: float = 5.0,
         num_workers: int = 0,
+        on_error: str = "raise",
         precision: str = "float32",
         device: str = "auto",
         random_state: Any = None,
@@ -344,6 +349,7 @@ class Cerberus(NeuralEstimator):
         self.checkpoint = checkpoint
         self.checkpoint_minutes = checkpoint_minutes
         self.num_workers = num_workers
+        self.on_error = on_error
         self.precision = precision
         self.device = device
         self.random_state = random_state
@@ -559,7 +565,7 @@ class Cerberus(NeuralEstimator):
             return None
         kept = []
         for magnitude in magnitudes:
-            (heads,) = self._heads([magnitude], ["embedding"])
+            (heads,) = self._heads([{"magnitude": magnitude}], ["embedding"])
             kept.append((heads["embedding"][::n_windows], magnitude.T[::n_windows]))
         return self._centres(*map(np.concatenate, zip(*kept, strict=True)))
 

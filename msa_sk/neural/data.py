@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.signal
@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from msa_sk.audio import rms
-from msa_sk.exceptions import SilenceWarning
+from msa_sk.exceptions import AudioError, SilenceWarning
 from msa_sk.records import Mixture, Scene
 from msa_sk.spectral import STFT, Spectrogram, channel_rms
 
@@ -21,6 +21,10 @@ _CHUNK = 400
 
 #: Arrays by name, each with time as its last axis, or one number.
 Example = dict[str, np.ndarray]
+
+#: Inputs with a time of their own, which come whole with each window. All others have the frames
+#: of the mixture, and are cut as its magnitude is.
+OWN_TIME = frozenset({"query"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +57,12 @@ def window_norm(seen: Spectrogram | STFT) -> float:
     return float(np.linalg.norm(scipy.signal.get_window(seen.window, seen.n_fft)))
 
 
+class Unreadable(NamedTuple):
+    """What stands for an example whose files could not be read."""
+
+    error: AudioError
+
+
 class SceneDataset(Dataset):
     """Windows of scenes as (inputs, targets).
 
@@ -69,8 +79,8 @@ class SceneDataset(Dataset):
     sequence_length : int
         In frames: what is longer is cut into the fewest windows of that length that cover it.
     make_inputs : callable, default=None
-        ``make_inputs(mixture)`` gives an `Example` of what the network is told besides
-        magnitudes. It has a time of its own, and comes whole with each window.
+        ``make_inputs(spectrogram, levelled, scene)`` gives an `Example` of what the network is
+        told besides magnitudes.
     """
 
     #: How many chunks are kept.
@@ -82,7 +92,7 @@ class SceneDataset(Dataset):
         scenes: Sequence[Scene],
         make_target: Callable[[Spectrogram, LevelledSTFT, Scene], Example],
         sequence_length: int,
-        make_inputs: Callable[[Mixture], Example] | None = None,
+        make_inputs: Callable[[Spectrogram, LevelledSTFT, Scene], Example] | None = None,
     ):
         self.make_target, self.make_inputs = make_target, make_inputs
         self.sequence_length = sequence_length
@@ -116,7 +126,9 @@ class SceneDataset(Dataset):
         place = (index - self._first[chunk]) / max(1, len(self.windows_of(chunk)) - 1)
         start = round(place * (n_frames - length))
         window = np.s_[..., start : start + length]
-        return {**inputs, "magnitude": inputs["magnitude"][window]}, {
+        return {
+            name: array if name in OWN_TIME else array[window] for name, array in inputs.items()
+        }, {
             name: array if np.ndim(array) == 0 else array[window] for name, array in target.items()
         }
 
@@ -157,7 +169,7 @@ class SceneDataset(Dataset):
             scene = scene.excerpt(start, duration)
         levelled = LevelledSTFT.of(spectrogram, level)
         heard = {"magnitude": levelled.magnitude}
-        told = self.make_inputs(spectrogram.mixture) if self.make_inputs else {}
+        told = self.make_inputs(spectrogram, levelled, scene) if self.make_inputs else {}
         return {**heard, **told}, {**heard, **self.make_target(spectrogram, levelled, scene)}
 
     def _level(self, i: int) -> float:
@@ -194,7 +206,7 @@ class SampledDataset(SceneDataset):
         draw: Callable[[int], tuple[Sequence[Spectrogram], Sequence[Scene]]],
         make_target: Callable[[Spectrogram, LevelledSTFT, Scene], Example],
         sequence_length: int,
-        make_inputs: Callable[[Mixture], Example] | None = None,
+        make_inputs: Callable[[Spectrogram, LevelledSTFT, Scene], Example] | None = None,
     ):
         self.draw, self.epoch = draw, 0
         super().__init__(*draw(0), make_target, sequence_length, make_inputs)
@@ -209,9 +221,18 @@ class SampledDataset(SceneDataset):
 def some_examples(
     dataset: SceneDataset, n_examples: int = 64
 ) -> Iterator[tuple[Example, Example]]:
-    """Give so many (inputs, targets), evenly spaced; all, if there are fewer."""
+    """Give so many (inputs, targets), evenly spaced; all, if there are fewer.
+
+    What a dataset gives as `Unreadable` is left out; where nothing else is, its error is raised.
+    """
+    n_given = 0
     for index in np.unique(np.linspace(0, len(dataset) - 1, n_examples).astype(int)):
-        yield dataset[int(index)]
+        example = dataset[int(index)]
+        if not isinstance(example, Unreadable):
+            n_given += 1
+            yield example
+    if not n_given:
+        raise example.error
 
 
 def split_by_group(
@@ -281,8 +302,8 @@ def collate(
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Pad examples along time and stack them.
 
-    ``lengths`` says how many frames of the mixtures, and of all targets, are true, and
-    ``query_lengths`` how many of an input ``query``, which has a time of its own.
+    ``lengths`` says how many frames of the mixtures, of what is aligned with them and of all
+    targets are true, and ``query_lengths`` how many of an input ``query`` (see `OWN_TIME`).
     """
 
     def stack(side: int, name: str, n_frames: int) -> torch.Tensor:
@@ -296,7 +317,7 @@ def collate(
 
     inputs = {}
     for name in examples[0][0]:
-        key = "lengths" if name == "magnitude" else f"{name}_lengths"
+        key = f"{name}_lengths" if name in OWN_TIME else "lengths"
         inputs[key] = torch.tensor([example[0][name].shape[-1] for example in examples])
         inputs[name] = stack(0, name, int(inputs[key].max()))
     lengths = inputs["lengths"]
