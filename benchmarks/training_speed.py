@@ -44,7 +44,7 @@ from msa_sk.datasets import make_scenes
 from msa_sk.models.cerberus import PRESETS
 from msa_sk.neural.allocator import keep_large_buffers
 from msa_sk.neural.data import collate
-from msa_sk.neural.estimator import resolve_precision
+from msa_sk.neural.devices import resolve_precision
 from msa_sk.nn.bodies import BLSTM
 from msa_sk.nn.heads import unit_length
 from msa_sk.nn.losses import deep_clustering_loss

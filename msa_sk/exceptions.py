@@ -84,5 +84,9 @@ class NotesWarning(MsaWarning):
     """Notes were changed or left out to fit a format; the message says how many."""
 
 
+class SkippedWarning(MsaWarning):
+    """Training left examples out that could not be read or made a loss that is not finite."""
+
+
 class ClippingWarning(MsaWarning):
     """Written audio was scaled down so that it does not clip."""

@@ -1,8 +1,9 @@
 """Saving and loading fitted estimators, as JSON and safetensors under one sha256.
 
 A model file is one line of ASCII, ``msa_sk <format> <sha256 of all else>``, one line of
-JSON, and a safetensors block. Loading runs no code from the file and makes only estimators
-that this package, or a call of `register`, names.
+JSON, in which every format says by ``versions`` what wrote it, and a safetensors block. Loading
+runs no code from the file and makes only estimators that this package, or a call of `register`,
+names.
 """
 
 import hashlib
@@ -224,7 +225,7 @@ def _read_body(path: Path) -> bytes:
             str(path),
             f"format {FORMAT} or older",
             f"format {int(words[1])}",
-            "It needs a newer msa_sk.",
+            f"It needs msa_sk {_writer(body)} or newer.",
         )
     if _fingerprint(int(words[1]), body).encode() != words[2]:
         raise ModelFileError(
@@ -234,6 +235,15 @@ def _read_body(path: Path) -> bytes:
             "The file is damaged: use another copy.",
         )
     return body
+
+
+def _writer(body: bytes) -> str:
+    """Return which version wrote a file, as far as one can tell whose format is not known."""
+    try:
+        version = json.loads(body.partition(b"\n")[0])["versions"]["msa_sk"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        version = None
+    return version[:40] if isinstance(version, str) else f"later than {msa_sk.__version__}"
 
 
 def _describe(estimator: Any, prefix: str, arrays: dict[str, np.ndarray]) -> dict:

@@ -37,7 +37,7 @@ from msa_sk.exceptions import (
 from msa_sk.neural.callbacks import Progress
 from msa_sk.neural.clipping import GradientClipping, percentile
 from msa_sk.neural.data import SceneDataset
-from msa_sk.neural.estimator import resolve_precision
+from msa_sk.neural.devices import resolve_precision
 from msa_sk.neural.schedule import Schedule
 from msa_sk.persistence import read_document, write_document
 

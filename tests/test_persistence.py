@@ -19,6 +19,7 @@ from safetensors.numpy import save as save_tensors
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
+import msa_sk
 from msa_sk import (
     STFT,
     Cerberus,
@@ -354,15 +355,24 @@ def test_damage_is_told_from_other_files(tmp_path, small):
         load(tmp_path)
 
 
-def test_a_newer_format_is_told(tmp_path, small):
-    head, _, body = small.read_bytes().partition(b"\n")
+@pytest.mark.parametrize(
+    ("document", "version"),
+    [
+        (b'{"versions": {"msa_sk": "9.1"}}', "9.1"),
+        (b'{"versions": {"msa_sk": 9}}', f"later than {msa_sk.__version__}"),
+        (b"[" * 100_000, f"later than {msa_sk.__version__}"),
+        (b"\xff", f"later than {msa_sk.__version__}"),
+    ],
+)
+def test_a_newer_format_is_told(tmp_path, small, document, version):
+    head = small.read_bytes().partition(b"\n")[0]
     newer = head.replace(b"msa_sk 1 ", b"msa_sk 2 ")
-    (tmp_path / "x.msa").write_bytes(newer + b"\n" + body)
+    (tmp_path / "x.msa").write_bytes(newer + b"\n" + document + b"\n")
     with pytest.raises(ModelFileError) as caught:
         load(tmp_path / "x.msa")
     assert caught.value.expected == "format 1 or older"
     assert caught.value.got == "format 2"
-    assert "newer msa_sk" in caught.value.remedy
+    assert caught.value.remedy == f"It needs msa_sk {version} or newer."
 
 
 def test_a_huge_file_is_refused_before_it_is_read(tmp_path, small, monkeypatch):

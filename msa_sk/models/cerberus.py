@@ -429,7 +429,7 @@ class Cerberus(NeuralEstimator):
             )
         return [items[i] for i in known], [scenes[i] for i in known]
 
-    def _make_module(self, n_bins: int, n_sources: int) -> CerberusModule:
+    def _make_module(self, n_bins: int, n_sources: int) -> torch.nn.Module:
         return CerberusModule(
             n_bins,
             n_sources,
@@ -456,9 +456,9 @@ class Cerberus(NeuralEstimator):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         cls = state.pop("_body_class")
-        if cls is not None:
-            BODIES.setdefault(state["body"], cls)
         super().__setstate__(state)
+        if cls is not None:
+            BODIES.setdefault(self.body, cls)
 
     def _make_loss(self) -> tuple[Sequence[str], Callable]:
         loss = CerberusLoss(

@@ -28,13 +28,15 @@ class ShuffledBatches(Sampler[list[int]], Resumable):
     ----------
     n_done : int
         Batches of this epoch that training is through with; they are not given again.
+    n_skipped : int
+        Examples that this epoch was to learn from and could not.
     plan : list of list of int
         The batches of the epoch.
     """
 
     def __init__(self, dataset: SceneDataset, batch_size: int, generator: torch.Generator):
         self.dataset, self.batch_size, self.generator = dataset, batch_size, generator
-        self.n_done = 0
+        self.n_done = self.n_skipped = 0
         self.plan: list[list[int]] = []
         self._at_begin = generator.get_state()
 
@@ -62,8 +64,10 @@ class ShuffledBatches(Sampler[list[int]], Resumable):
 
     def state_dict(self) -> dict[str, Any]:
         now = self.generator.get_state()
-        return {"n_done": self.n_done, "generator": self._at_begin if self.n_done else now}
+        generator = self._at_begin if self.n_done else now
+        return {"n_done": self.n_done, "n_skipped": self.n_skipped, "generator": generator}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.n_done, self._at_begin = state["n_done"], state["generator"]
+        self.n_skipped = state.get("n_skipped", 0)
         self.generator.set_state(self._at_begin)

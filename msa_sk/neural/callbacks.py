@@ -17,14 +17,17 @@ from msa_sk.neural.parallel import added_up
 
 
 class EpochMeans(Callback):
-    """Record each loss's mean over the batches that have it, weighted by their sizes."""
+    """Record each loss's mean over the batches that have it, weighted by their sizes.
+
+    A batch that was skipped has the loss NaN.
+    """
 
     def on_epoch_end(self, net, **kwargs):
         batches = net.history[-1]["batches"]
         names = [f"{side}_{term}" for side in ("train", "valid") for term in ("loss", *net.terms)]
         sums = np.zeros((len(names), 2))
         for total, name in zip(sums, names, strict=True):
-            known = [batch for batch in batches if name in batch]
+            known = [batch for batch in batches if np.isfinite(batch.get(name, np.nan))]
             sizes = np.array([batch[f"{name[:5]}_batch_size"] for batch in known])
             total[:] = np.sum([batch[name] for batch in known] * sizes), np.sum(sizes)
         for name, (total, size) in zip(names, added_up(sums), strict=True):

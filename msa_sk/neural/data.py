@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from msa_sk.audio import rms
 from msa_sk.exceptions import AudioError, SilenceWarning
-from msa_sk.records import Mixture, Scene
+from msa_sk.records import Scene
 from msa_sk.spectral import STFT, Spectrogram, channel_rms
 
 # Frames that are analysed at a time; windows are cut from them.
@@ -227,7 +227,7 @@ def some_examples(
     """
     n_given = 0
     for index in np.unique(np.linspace(0, len(dataset) - 1, n_examples).astype(int)):
-        example = dataset[int(index)]
+        example: Any = dataset[int(index)]
         if not isinstance(example, Unreadable):
             n_given += 1
             yield example

@@ -79,6 +79,9 @@ class LevelEstimator(NeuralEstimator):
         How often it is written within an epoch.
     num_workers : int, default=0
         Processes that prepare training examples beside this one.
+    on_error : {"raise", "skip"}, default="raise"
+        "skip" leaves out training examples whose files cannot be read or whose loss is not
+        finite, up to 5 % of an epoch's, and counts them in ``n_skipped_``.
     precision : {"auto", "float32", "bfloat16"}, default="float32"
         Of the network's products.
     device : str, default="auto"
@@ -129,6 +132,7 @@ class LevelEstimator(NeuralEstimator):
         checkpoint: str | os.PathLike | None = None,
         checkpoint_minutes: float = 5.0,
         num_workers: int = 0,
+        on_error: str = "raise",
         precision: str = "float32",
         device: str = "auto",
         random_state: Any = None,
@@ -154,6 +158,7 @@ class LevelEstimator(NeuralEstimator):
         self.checkpoint = checkpoint
         self.checkpoint_minutes = checkpoint_minutes
         self.num_workers = num_workers
+        self.on_error = on_error
         self.precision = precision
         self.device = device
         self.random_state = random_state

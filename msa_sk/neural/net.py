@@ -13,14 +13,15 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from msa_sk.exceptions import TrainingError
+from msa_sk.exceptions import ParameterError, TrainingError
 from msa_sk.neural.batches import ShuffledBatches
 from msa_sk.neural.callbacks import EpochMeans
 from msa_sk.neural.checkpoint import Checkpoint
 from msa_sk.neural.clipping import GradientClipping
-from msa_sk.neural.data import SceneDataset, collate
+from msa_sk.neural.data import SceneDataset
 from msa_sk.neural.interrupts import deferred_interrupt
 from msa_sk.neural.parallel import n_processes, share_of
+from msa_sk.neural.skipping import Batch, Tolerant, check_share
 
 if hasattr(os, "register_at_fork"):  # OpenMP would wait for threads that were not forked along
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
@@ -39,6 +40,9 @@ class SceneNet(NeuralNet):
         What shuffles the examples.
     num_workers : int, default=0
         Processes that prepare examples.
+    on_error : {"raise", "skip"}, default="raise"
+        "skip" leaves out examples whose files cannot be read, and batches whose loss or gradient
+        is not finite, of training; see `msa_sk.neural.skipping`.
     precision : {"float32", "bfloat16"}, default="float32"
         Of the module in training; weights, losses and what `heads` returns are float32.
 
@@ -54,6 +58,7 @@ class SceneNet(NeuralNet):
         max_grad_norm: float | str | None = None,
         seed: int = 0,
         num_workers: int = 0,
+        on_error: str = "raise",
         precision: str = "float32",
         **kwargs: Any,
     ):
@@ -62,6 +67,7 @@ class SceneNet(NeuralNet):
         self.max_grad_norm = max_grad_norm
         self.seed = seed
         self.num_workers = num_workers
+        self.on_error = on_error
         self.precision = precision
 
     @property
@@ -115,11 +121,22 @@ class SceneNet(NeuralNet):
         return loss
 
     def train_step_single(self, batch, **fit_params):
-        step = super().train_step_single(batch, **fit_params)
-        norm = self.clipping_(self.module_.parameters())
-        if not torch.isfinite(norm):
-            raise self._failure("A gradient", "the weights are those before this step", True)
+        try:
+            step = super().train_step_single(batch, **fit_params)
+            norm = self.clipping_(self.module_.parameters())
+            if not torch.isfinite(norm):
+                raise self._failure("A gradient", "the weights are those before this step", True)
+        except TrainingError as error:
+            if self.on_error == "raise":
+                raise
+            self._skip(len(self.batches.plan[self.batches.n_done]), str(error))
+            self.optimizer_.zero_grad(set_to_none=True)  # with no gradient, no step is made
+            return {"loss": torch.tensor(float("nan")), "y_pred": {}}
         return step
+
+    def _skip(self, n_examples: int, reason: str) -> None:
+        self.batches.n_skipped += n_examples
+        check_share(self.batches.n_skipped, len(self.batches.dataset), reason)
 
     def _failure(self, what: str, state: str, training: bool) -> TrainingError:
         where = f"epoch {len(self.history)}"
@@ -195,16 +212,29 @@ class SceneNet(NeuralNet):
         self.history: History = History(other.history.to_list())
         return self
 
+    def readable(self, dataset: SceneDataset) -> Any:
+        """Return a dataset as training reads it: one that fails, or one that goes on."""
+        if self.on_error == "raise":
+            return dataset
+        if n_processes() > 1:
+            raise ParameterError(
+                "on_error",
+                "'raise', as several processes train together",
+                repr(self.on_error),
+                "They wait for each other's share of each batch.",
+            )
+        return Tolerant(dataset)
+
     def _loader(self, dataset: SceneDataset, **batching: Any) -> DataLoader:
         return DataLoader(
-            dataset,
-            collate_fn=collate,
+            self.readable(dataset),
+            collate_fn=Batch.of,
             generator=self.generator_,
             num_workers=self.num_workers,
             **batching,
         )
 
-    def _load(self, loader: DataLoader) -> Iterator[Any]:
+    def _load(self, loader: DataLoader) -> Iterator[Batch]:
         """Give a loader's batches; what its processes meet is raised here."""
         try:
             yield from loader
@@ -218,7 +248,7 @@ class SceneNet(NeuralNet):
     def _run_epoch(self, loader: DataLoader, valid_loader: DataLoader | None) -> None:
         """Run an epoch, or what is left of it."""
         datasets = {
-            "dataset_train": loader.dataset,
+            "dataset_train": self.batches.dataset,
             "dataset_valid": valid_loader and valid_loader.dataset,
         }
         if not self.batches.n_done:
@@ -230,19 +260,23 @@ class SceneNet(NeuralNet):
         steps = self._steps(loader)
         self.run_single_epoch(steps, training=True, prefix="train", step_fn=self.train_step)
         self.history.record("train_batch_count", self.batches.n_done)
+        self.history.record("n_skipped", self.batches.n_skipped)
         if valid_loader:
-            batches = self._load(valid_loader)
+            batches = (batch.examples for batch in self._load(valid_loader) if batch.examples)
             self.run_single_epoch(
                 batches, training=False, prefix="valid", step_fn=self.validation_step
             )
-        self.batches.n_done = 0
+        self.batches.n_done = self.batches.n_skipped = 0
         self.notify("on_epoch_end", **datasets)
         self._save(due=True)
 
     def _steps(self, loader: DataLoader) -> Iterator[Any]:
         """Give batches; after each, when all callbacks are through with it, save what is due."""
-        for batch in self._load(loader):
-            yield batch
+        for examples, reasons in self._load(loader):
+            if reasons:
+                self._skip(len(reasons), reasons[-1])
+            if examples:
+                yield examples
             self.batches.n_done += 1
             self._save(due=False)
 
@@ -282,6 +316,7 @@ class SceneNet(NeuralNet):
     def epochs(self) -> list[dict[str, float]]:
         """Return the history as one flat dict per epoch: its number, losses and their terms."""
         names = [f"{side}_{term}" for side in ("train", "valid") for term in ("loss", *self.terms)]
+        names += ["n_skipped"] if self.on_error == "skip" else []
         return [
             {"epoch": row["epoch"], **{name: float(row[name]) for name in names if name in row}}
             for row in self.history.to_list()
