@@ -28,6 +28,7 @@ _WHERE = {
     "QueryMixing": "msa_sk.datasets.sampling",
     "STFT": "msa_sk.spectral",
     "Scene": "msa_sk.records",
+    "ScoreInformedSeparator": "msa_sk.models.informed",
     "SourceSpecificSeparator": "msa_sk.models.hierarchical",
     "Spectrogram": "msa_sk.spectral",
     "Transcriber": "msa_sk.models.family",
@@ -59,6 +60,7 @@ __all__ = [
     "QueryMixing",
     "STFT",
     "Scene",
+    "ScoreInformedSeparator",
     "SourceSpecificSeparator",
     "Spectrogram",
     "Transcriber",
@@ -83,6 +85,7 @@ if TYPE_CHECKING:
         Transcriber,
     )
     from msa_sk.models.hierarchical import SourceSpecificSeparator
+    from msa_sk.models.informed import ScoreInformedSeparator
     from msa_sk.models.nmf import NMFSeparator
     from msa_sk.models.query import HierarchicalQBE, QueryByExample
     from msa_sk.models.reference import IdealMaskSeparator, MixtureBaseline, attach_truth

@@ -15,7 +15,7 @@ _EPSILON = 1e-6  # of a frame: seconds times a rate are rarely whole to the last
 N_PITCHES = HIGHEST_PITCH - LOWEST_PITCH + 1
 
 
-def notes_to_roll(notes: Notes, n_frames: int, frame_rate: float) -> np.ndarray:
+def notes_to_roll(notes: Notes, n_frames: int, frame_rate: float, start: int = 0) -> np.ndarray:
     """Return the piano roll of one instrument.
 
     A note lights frames ``round(onset * frame_rate)`` up to, not including,
@@ -28,6 +28,8 @@ def notes_to_roll(notes: Notes, n_frames: int, frame_rate: float) -> np.ndarray:
     n_frames : int
     frame_rate : float
         In Hz.
+    start : int, default=0
+        The frame that the roll begins with, of the frames that notes are counted in.
 
     Returns
     -------
@@ -45,7 +47,8 @@ def notes_to_roll(notes: Notes, n_frames: int, frame_rate: float) -> np.ndarray:
         )
     first = np.round(notes.onset * frame_rate).astype(int)
     last = np.maximum(first + 1, np.round(notes.offset * frame_rate).astype(int))
-    for i in np.flatnonzero(on_keys):
+    first, last = np.maximum(first - start, 0), last - start
+    for i in np.flatnonzero(on_keys & (first < n_frames) & (last > 0)):
         roll[notes.pitch[i] - LOWEST_PITCH, first[i] : last[i]] = 1
     return roll
 

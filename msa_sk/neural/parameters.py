@@ -69,7 +69,7 @@ def documented(cls: type, source: type, kept: Collection[str]) -> str:
     return "\n".join([before, *shared]) + "".join(f"\n\n{one}" for one in after) + "\n"
 
 
-def extending(base: type) -> Any:
+def extending(base: type, without: Collection[str] = ()) -> Any:
     """Return a decorator of classes that have, besides their own, the parameters of another.
 
     Those that the class lists in ``_own``, with their defaults, come first.
@@ -78,10 +78,13 @@ def extending(base: type) -> Any:
     ----------
     base : type
         With a section Parameters in its documentation.
+    without : collection of str, default=()
+        Parameters of `base` that the class has fixed.
     """
 
     def decorate(cls: Any) -> Any:
-        shared = {name: one for name, one in parameters_of(base).items() if name not in cls._own}
+        gone = {*cls._own, *without}
+        shared = {name: one for name, one in parameters_of(base).items() if name not in gone}
         give_init(cls, [*own_parameters(cls._own), *shared.values()])
         cls.__doc__ = documented(cls, base, shared)
         return cls

@@ -51,17 +51,34 @@ class EmbeddingHead(nn.Module):
 
 
 class MaskHead(nn.Module):
-    """One mask per source: linear, softmax across sources (3.3.5), so that they add up to 1."""
+    """One mask per source: linear, and what brings it into [0, 1].
 
-    def __init__(self, n_features: int, n_bins: int, n_sources: int):
+    Parameters
+    ----------
+    n_features, n_bins, n_sources : int
+    activation : {"softmax", "sigmoid", "leaky_relu"}, default="softmax"
+        A softmax across sources lets masks add up to 1 (section 3.3.5), a sigmoid leaves each to
+        itself. A leaky ReLU (4.3.5) knows no bounds in training, and is cut to them otherwise;
+        its masks begin at equal shares, where it has a gradient.
+    """
+
+    def __init__(self, n_features: int, n_bins: int, n_sources: int, activation: str = "softmax"):
         super().__init__()
-        self.n_sources = n_sources
+        self.n_sources, self.activation = n_sources, activation
         self.linear = nn.Linear(n_features, n_sources * n_bins)
+        if activation == "leaky_relu":
+            nn.init.constant_(self.linear.bias, 1 / n_sources)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return (n_batch, n_sources, n_bins, n_frames)."""
         scores = self.linear(features).unflatten(-1, (self.n_sources, -1))
-        return torch.softmax(scores, dim=2).permute(0, 2, 3, 1)
+        if self.activation == "softmax":
+            masks = torch.softmax(scores, dim=2)
+        elif self.activation == "sigmoid":
+            masks = torch.sigmoid(scores)
+        else:
+            masks = nn.functional.leaky_relu(scores) if self.training else scores.clamp(0, 1)
+        return masks.permute(0, 2, 3, 1)
 
 
 class RollHead(nn.Module):

@@ -19,6 +19,7 @@ _SMALL_NETWORK = {
     "verbose": 0,
 }
 _SMALL_CERBERUS = {**_SMALL_NETWORK, "embedding_size": 4}
+_SMALL_INFORMED = {**_SMALL_NETWORK, "hint_size": 8, "hint_features": 8}
 _SMALL_QUERIES = {**_SMALL_CERBERUS, "query_size": 8, "query_length": 16}
 
 # Parameters of the estimators that are checked, by class: the first is the system as it
@@ -43,6 +44,10 @@ _TINY: dict[str, list[dict]] = {
         {**_SMALL_NMF, "blind": True},
     ],
     "QueryByExample": [{**_SMALL_QUERIES, "level": 2}],
+    "ScoreInformedSeparator": [
+        _SMALL_INFORMED,
+        {**_SMALL_INFORMED, "variant": "vanilla", "mask_activation": "leaky_relu"},
+    ],
     "SourceSpecificSeparator": [_SMALL_NETWORK, {**_SMALL_NETWORK, "levels": "single"}],
     "Transcriber": [_SMALL_NETWORK],
 }
@@ -52,6 +57,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "HierarchicalQBE": ("levels", "query"),
     "IdealMaskSeparator": ("sources",),
     "QueryByExample": ("levels", "query"),
+    "ScoreInformedSeparator": ("notes",),
     "SourceSpecificSeparator": ("levels",),
 }
 

@@ -1,0 +1,218 @@
+"""Networks that are told, frame by frame, of each source: its score, or its sound (chapter 4)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from msa_sk.nn.bodies import BLSTM, InputNorm, clean_frames
+from msa_sk.nn.inputs import StandardisedInput
+from msa_sk.nn.losses import frame_mask
+
+
+class HintModule(nn.Module):
+    """What makes features of hints, frame by frame (figures 4.3b and 4.3c).
+
+    Recurrent layers, and a linear one with a leaky ReLU. The skip around them is linear, since
+    hints and features differ in number.
+
+    Parameters
+    ----------
+    n_hints : int
+        Numbers per frame.
+    hidden_size, n_layers, dropout
+        Of the recurrent layers, as in `BLSTM`.
+    n_features : int
+    residual : bool
+        Whether there is a skip.
+    """
+
+    def __init__(
+        self,
+        n_hints: int,
+        hidden_size: int,
+        n_layers: int,
+        dropout: float,
+        n_features: int,
+        residual: bool,
+    ):
+        super().__init__()
+        self.body = BLSTM(n_hints, hidden_size, n_layers, dropout)
+        self.linear = nn.Linear(self.body.n_features, n_features)
+        self.skip = nn.Linear(n_hints, n_features, bias=False) if residual else None
+
+    def forward(self, hints: Tensor, lengths: Tensor) -> Tensor:
+        """Return (n_batch, n_frames, n_features) of hints (n_batch, n_frames, n_hints)."""
+        told = nn.functional.leaky_relu(self.linear(self.body(hints, lengths)))
+        return told if self.skip is None else told + self.skip(hints)
+
+
+class InformedModule(StandardisedInput):
+    """Base class of networks whose body sees the mixture and hints of each source, side by side.
+
+    A subclass makes its ``heads`` and says what hints are.
+
+    Parameters
+    ----------
+    n_bins : int
+    n_hints : int
+        Numbers per frame that the network is told.
+    variant : {"vanilla", "processed", "residual"}
+        Whether hints go to the body as they are, through a `HintModule`, or through one with a
+        skip.
+    hidden_size, n_layers, dropout
+        Of the body, as in `BLSTM`.
+    batch_norm : bool
+        Whether the mixture's bins are normalized in each batch; hints are by `hint_norm`.
+    hint_size, hint_layers, hint_features : int
+        Of the `HintModule`.
+    input_scale : {"log", "magnitude"}
+    hint_norm : nn.Module
+    """
+
+    def __init__(
+        self,
+        n_bins: int,
+        n_hints: int,
+        *,
+        variant: str,
+        hidden_size: int,
+        n_layers: int,
+        dropout: float,
+        batch_norm: bool,
+        hint_size: int,
+        hint_layers: int,
+        hint_features: int,
+        input_scale: str,
+        hint_norm: nn.Module,
+    ):
+        super().__init__(n_bins, input_scale)
+        self.norm = InputNorm(n_bins) if batch_norm else nn.Identity()
+        self.hint_norm = hint_norm
+        self.hints: HintModule | None = None
+        if variant != "vanilla":
+            self.hints = HintModule(
+                n_hints, hint_size, hint_layers, dropout, hint_features, variant == "residual"
+            )
+        n_told = n_hints if self.hints is None else hint_features
+        self.body = BLSTM(n_bins + n_told, hidden_size, n_layers, dropout)
+        self.heads = nn.ModuleDict()
+
+    def features_of(self, magnitude: Tensor, hints: Tensor, lengths: Tensor) -> Tensor:
+        """Return what the body makes of mixtures and hints.
+
+        Parameters
+        ----------
+        magnitude : Tensor of shape (n_batch, n_bins, n_frames)
+        hints : Tensor of shape (n_batch, n_frames, n_hints)
+        lengths : Tensor of shape (n_batch,)
+            In frames.
+
+        Returns
+        -------
+        features : Tensor of shape (n_batch, n_frames, n_features)
+        """
+        there = frame_mask(lengths, hints.shape[1]).bool()
+        frames = clean_frames(self.frames_of(magnitude), there, self.norm)
+        told = clean_frames(hints, there, self.hint_norm)
+        if self.hints is not None:
+            told = self.hints(told, lengths)
+        return self.body(torch.cat([frames, told], 2), lengths)
+
+
+class SharedNorm(nn.Module):
+    """Bring all inputs to mean 0 and variance 1 together, by one mean and one variance.
+
+    Of a roll each pitch by itself would not do: those that training has not heard have variance
+    0, and what is rare would be loud.
+
+    Parameters
+    ----------
+    batch_norm : bool
+        Whether the mean and the variance are those of each batch in training; else, and first
+        of all, they are those of the training data.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, batch_norm: bool):
+        super().__init__()
+        self.norm = InputNorm(1) if batch_norm else nn.Identity()
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("std", torch.ones(()))
+
+    def standardise(self, inputs: Sequence[Tensor]) -> None:
+        """Take the mean and the variance of these, of whatever shapes."""
+        values = torch.cat([one.flatten() for one in inputs])
+        self.mean.copy_(values.mean())
+        self.std.copy_(values.std(correction=0).clamp(min=1e-3))  # there may be no note
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return inputs of whatever shape, normalized."""
+        return self.norm(((inputs - self.mean) / self.std)[..., None])[..., 0]
+
+
+class ScoreInformedModule(InformedModule):
+    """Masks for the sources of a mixture whose score is known (figure 4.3).
+
+    Parameters
+    ----------
+    n_bins, n_instruments, n_pitches : int
+        Of a score there are `n_instruments` rolls of `n_pitches` rows.
+    make_head : callable
+        ``make_head(n_features)`` gives the head that finds masks.
+    batch_norm : bool
+        Whether bins, and rolls by one scale, are normalized in each batch.
+    **parameters
+        Of the `InformedModule`.
+    """
+
+    hint_norm: SharedNorm
+
+    def __init__(
+        self,
+        n_bins: int,
+        n_instruments: int,
+        n_pitches: int,
+        make_head: Callable[[int], nn.Module],
+        *,
+        batch_norm: bool,
+        **parameters: Any,
+    ):
+        super().__init__(
+            n_bins,
+            n_instruments * n_pitches,
+            batch_norm=batch_norm,
+            hint_norm=SharedNorm(batch_norm),
+            **parameters,
+        )
+        self.heads["mask"] = make_head(self.body.n_features)
+
+    def forward(
+        self,
+        magnitude: Tensor,
+        lengths: Tensor,
+        score: Tensor,
+        wanted: Sequence[str] | None = None,
+    ) -> dict[str, Tensor]:
+        """Return the masks of mixtures.
+
+        Parameters
+        ----------
+        magnitude : Tensor of shape (n_batch, n_bins, n_frames)
+        lengths : Tensor of shape (n_batch,)
+            In frames.
+        score : Tensor of shape (n_batch, n_instruments, n_pitches, n_frames)
+            Rolls: 1 where a note is on, else 0.
+        wanted : sequence of str, default=None
+            There is but one head.
+
+        Returns
+        -------
+        heads : dict
+            ``"mask"`` (n_batch, n_sources, n_bins, n_frames).
+        """
+        rolls = score.flatten(1, 2).transpose(1, 2)
+        return {"mask": self.heads["mask"](self.features_of(magnitude, rolls, lengths))}
