@@ -2,11 +2,14 @@
 
 import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -448,3 +451,33 @@ def test_training_ends_when_its_time_is_up(benchmark, monkeypatch):
         rates.append(group["lr"])
     np.testing.assert_allclose(rates, [0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5, 0, 0], atol=1e-12)
     assert (equal.n_steps_, net.stopped_) == (3, True)
+
+
+PEAK = """
+import resource, sys
+import msa_sk
+model, *sounds = sys.argv[1:]
+estimator = msa_sk.load(model)
+for sound in sounds:
+    estimator.predict_to_files([sound], sound + " stems")
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
+@pytest.mark.parametrize("body", NEW)
+def test_the_memory_of_a_body_is_foretold(data, tmp_path, body):
+    """To a factor of two, by what the process grew."""
+    parameters = {**TINY, "body": body, "hidden_size": 128, "n_layers": 2, "transformer": None}
+    estimator = MaskInference(**{k: v for k, v in parameters.items() if k != "embedding_size"})
+    model = estimator.fit(*data).save(tmp_path / "x.msa")
+    sounds = [tmp_path / "short.wav", tmp_path / "long.wav"]
+    for path, seconds in zip(sounds, (2, 60), strict=True):
+        noise = np.random.default_rng(0).normal(0, 0.1, seconds * 16_000)
+        soundfile.write(path, noise, 16_000)
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, model, *sounds], capture_output=True, text=True, check=True
+    )
+    before, after = map(float, done.stdout.split())
+    (item,) = estimator._accept([sounds[1]])
+    assert 0.5 < estimator._memory(item) / (after - before) < 2

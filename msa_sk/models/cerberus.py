@@ -529,7 +529,9 @@ class Cerberus(NeuralEstimator):
 
     def _values_per_bin(self, n_channels: int) -> int:
         embeddings = 4 * self.embedding_size if self._clusters else 0
-        return super()._values_per_bin(n_channels) + embeddings
+        of_body = getattr(self.net_.module_.body, "values_per_frame", 0)
+        of_bins = super()._values_per_bin(n_channels) + embeddings
+        return of_bins + round(of_body / self.transformer_.n_bins)
 
     def _check_separate_by(self) -> None:
         weights = {None: 1, "mask": self.mi_weight, "embedding": self.dc_weight}

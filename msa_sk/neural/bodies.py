@@ -34,7 +34,8 @@ def register_body(name: str) -> Callable[[Body], Body]:
         n_layers, dropout, batch_norm)`` and has ``n_features``; ``forward(frames, lengths)``
         makes of frames (n_batch, n_frames, n_inputs), each bin standardised, features (n_batch,
         n_frames, n_features). What follows ``lengths`` (n_batch,) frames is padding, which must
-        make no difference.
+        make no difference. It may say in ``values_per_frame`` how many numbers it holds at a
+        time for each frame, with which ``predict_to_files(max_memory_gb=)`` reckons.
 
     Raises
     ------

@@ -63,6 +63,8 @@ class BandSplit(nn.Module):
             for _ in range(2)
         )
         self.n_features = 2 * hidden_size
+        # Queries, keys and values, turned, and with the neighbours that blocks reach into.
+        self.values_per_frame = 24 * len(self.widths) * size
         self.last_norm = nn.LayerNorm(size)
         self.last = nn.Linear(len(self.widths) * size, self.n_features)
         self.register_buffer("longest", torch.zeros(1, dtype=torch.long))

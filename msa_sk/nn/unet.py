@@ -51,6 +51,7 @@ class UNet(nn.Module):
                 self.up.append(Up(channels[k + 1], channels[k], dropout))
         n_bins = -(-n_inputs // _STRIDE)
         self.n_features = 2 * hidden_size
+        self.values_per_frame = first * n_inputs  # four times those of its largest layer
         self.last = nn.Linear(n_bins * first, self.n_features)
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
