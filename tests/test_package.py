@@ -107,7 +107,7 @@ LAYERS = [
     {"records", "hierarchy"},
     {"_validation"},
     {"_general_midi", "_midi_file", "midi", "streams", "spectral", "rolls", "score"},
-    {"masking", "clustering", "decoding", "stems", "windows"},
+    {"masking", "clustering", "decoding", "templates", "stems", "windows"},
     {"metrics"},
     {"base", "persistence", "windowed"},
     {"neural"},

@@ -1,4 +1,4 @@
-"""Non-negative matrix factorisation: spectra per instrument, activations per mixture."""
+"""Non-negative matrix factorisation: learnt from sources, blind, or told the score."""
 
 import threading
 import warnings
@@ -15,14 +15,18 @@ from msa_sk._sklearn import StrOptions, real, whole
 from msa_sk._validation import check_random
 from msa_sk.audio import rms
 from msa_sk.base import has_rest
-from msa_sk.exceptions import AudioError
+from msa_sk.exceptions import AudioError, ParameterError
 from msa_sk.masking import ratio_masks
 from msa_sk.records import Scene, stack_sources
+from msa_sk.score import score_of
 from msa_sk.spectral import STFT, Spectrogram, channel_rms
+from msa_sk.templates import model_parts, note_supports
 from msa_sk.windowed import WindowedEstimator
 from msa_sk.windows import Heads
 
 _N_MELS, _N_CEPSTRA = 40, 13
+# What no note explains is shared by how loud each instrument is, and at last by who plays at all.
+_SHARE_OF_LOUDNESS, _SHARE_OF_PLAYERS = 1e-3, 1e-6
 
 
 def learn_spectra(
@@ -155,16 +159,24 @@ class NMFSeparator(WindowedEstimator):
     Blind, nothing is learnt before: `predict` learns spectra on each mixture and groups them
     by timbre into `n_sources` unnamed sources.
 
+    Told the score (`score_informed`), nothing is learnt before either: each mixture brings its
+    notes along, as `Mixture.notes`, and `predict` fits two spectra for each pitch of each
+    instrument, that of its tone with energy around the harmonics alone, and lets them sound
+    where the score has the pitch. Drums have one spectrum per pitch, of any shape. What an
+    instrument of the score plays that is not in `instruments` stays in the mixture; what no note
+    explains is shared by those who play.
+
     Parameters
     ----------
     n_components : int, default=40
-        Spectra per instrument, or per source where `blind`.
+        Spectra per instrument, or per source where `blind`; told the score, notes say how many.
     beta_loss : {"frobenius", "kullback-leibler"}, default="kullback-leibler"
         The distance between the spectrogram and its model.
     mask_power : float, default=1.0
         The power of the model magnitudes from which masks are made: 2 is Wiener's filter.
     max_iter : int, default=200
-        Budget of iterations, in fit and in predict.
+        Budget of iterations, in fit and in predict. Told the score, a tenth of it is used
+        whatever `tol`: spectra of few notes soon fit what others play as well.
     tol : float, default=1e-4
         Iterations end when the distance falls by less than this share.
     max_frames : int, default=20000
@@ -178,6 +190,10 @@ class NMFSeparator(WindowedEstimator):
     blind : bool, default=False
     n_sources : int, default=2
         How many sources a blind separation gives.
+    score_informed : bool, default=False
+        `fit` then settles the names of the instruments, and no more.
+    score_tolerance : float, default=0.05
+        In seconds: by so much a note may begin earlier, and end later, than the score says.
     instruments : sequence of str, default=None
         What to look for; None takes all names in y, sorted.
     transformer : STFT, default=None
@@ -188,7 +204,7 @@ class NMFSeparator(WindowedEstimator):
     ----------
     components_ : ndarray of shape (n_parts, n_components, n_bins)
         The spectra of each instrument and, where mixtures hold more, of the rest (the last);
-        not set where `blind`.
+        not set where `blind` or `score_informed`.
     instruments_ : tuple of str
     sample_rate_ : int
 
@@ -196,7 +212,7 @@ class NMFSeparator(WindowedEstimator):
     -----
     Smaragdis and Brown, "Non-negative matrix factorization for polyphonic music
     transcription", WASPAA 2003, for the model; spectra fixed per source as in supervised
-    separation ever since.
+    separation ever since. Told the score, after Ewert and Müller: see `msa_sk.templates`.
 
     Examples
     --------
@@ -206,6 +222,14 @@ class NMFSeparator(WindowedEstimator):
     >>> separator = NMFSeparator(n_components=10, random_state=0).fit(mixes[:4], scenes[:4])
     >>> separator.predict(mixes[4:])[0].instruments
     ('guitar', 'piano')
+
+    Without training, but with the score:
+
+    >>> from dataclasses import replace
+    >>> score = dict(zip(scenes[4].instruments, scenes[4].notes))
+    >>> informed = NMFSeparator(score_informed=True).fit(mixes[:1], scenes[:1])
+    >>> informed.predict([replace(mixes[4], notes=score)])[0].notes_of("piano") is score["piano"]
+    True
     """
 
     _parameter_constraints = {
@@ -218,12 +242,14 @@ class NMFSeparator(WindowedEstimator):
         "window_seconds": [None, real(1)],
         "blind": ["boolean"],
         "n_sources": [whole(1)],
+        "score_informed": ["boolean"],
+        "score_tolerance": [real(0)],
         "instruments": [None, list, tuple],
         "transformer": [None, STFT],
         "random_state": ["random_state"],
     }
 
-    _settled_by_fit = (*WindowedEstimator._settled_by_fit, "blind", "n_sources")
+    _settled_by_fit = (*WindowedEstimator._settled_by_fit, "blind", "n_sources", "score_informed")
 
     def __init__(
         self,
@@ -237,6 +263,8 @@ class NMFSeparator(WindowedEstimator):
         window_seconds: float | None = 30.0,
         blind: bool = False,
         n_sources: int = 2,
+        score_informed: bool = False,
+        score_tolerance: float = 0.05,
         instruments: Sequence[str] | None = None,
         transformer: STFT | None = None,
         random_state: Any = None,
@@ -250,21 +278,37 @@ class NMFSeparator(WindowedEstimator):
         self.window_seconds = window_seconds
         self.blind = blind
         self.n_sources = n_sources
+        self.score_informed = score_informed
+        self.score_tolerance = score_tolerance
         self.instruments = instruments
         self.transformer = transformer
         self.random_state = random_state
 
     def _scene_tags(self) -> dict[str, bool]:
         whole = not getattr(self, "has_rest_", False)
-        return {**super()._scene_tags(), "blind": bool(self.blind), "additive": whole}
+        return {
+            **super()._scene_tags(),
+            "blind": bool(self.blind),
+            "additive": whole,
+            "score_informed": bool(self.score_informed),
+        }
 
     def _fit(self, items: list[Spectrogram], scenes: list[Scene]) -> None:
         random = check_random(self.random_state)
+        if self.blind and self.score_informed:
+            raise ParameterError(
+                "NMFSeparator(blind=, score_informed=)",
+                "one of them at most",
+                "both",
+                "A score names its instruments: set blind=False.",
+            )
         if self.blind:
             self._seed = int(random.randint(2**31 - 1))
             self.has_rest_ = False
             return
         self.has_rest_ = has_rest(items, scenes, self.instruments_)
+        if self.score_informed:
+            return
         parts = [*self.instruments_, *(["the rest"] if self.has_rest_ else [])]
         frames: list[list[np.ndarray]] = [[] for _ in parts]
         quota = max(1, self.max_frames // len(items))
@@ -310,7 +354,22 @@ class NMFSeparator(WindowedEstimator):
         magnitude = item.magnitude / np.float32(rms(item.audio))
         return self._scene_of(magnitude, item)
 
+    def _told(self, item: Spectrogram, first: int, last: int) -> Any:
+        """Return where notes of each part may sound, who is percussive, and who plays at all."""
+        if not self.score_informed:
+            return None
+        others = sorted(set(item.mixture.notes or ()) - set(self.instruments_))
+        names = [*self.instruments_, *others]
+        score, strikes = score_of(item.mixture, names), [name == "drums" for name in names]
+        supports = [
+            note_supports(notes, first, last, item.frame_rate, self.score_tolerance, percussive)
+            for notes, percussive in zip(score, strikes, strict=True)
+        ]
+        return np.stack(supports), strikes, np.array([len(notes) > 0 for notes in score], "f4")
+
     def _look(self, magnitude: np.ndarray, survey: Any = None, told: Any = None) -> Heads:
+        if self.score_informed:
+            return {"mask": ratio_masks(self._informed_models(magnitude, *told), self.mask_power)}
         if self.blind:
             components, labels = survey or self._learn_blindly(magnitude)
         else:
@@ -322,6 +381,15 @@ class NMFSeparator(WindowedEstimator):
             [components[labels == part].T @ activations[labels == part] for part in range(n_parts)]
         )
         return {"mask": ratio_masks(models, self.mask_power)}
+
+    def _informed_models(
+        self, magnitude: np.ndarray, supports: np.ndarray, strikes: list[bool], plays: np.ndarray
+    ) -> np.ndarray:
+        stft, n_iter = self.transformer_, max(1, self.max_iter // 10)
+        sizes = stft.sample_rate, stft.n_fft
+        models = model_parts(magnitude, supports, strikes, *sizes, self.beta_loss, n_iter)
+        models += _SHARE_OF_LOUDNESS * models.mean(axis=1, keepdims=True)
+        return models + _SHARE_OF_PLAYERS * plays[:, None, None]
 
     def _survey(self, item: Spectrogram, magnitudes: Iterator[np.ndarray], n_windows: int) -> Any:
         if not self.blind:
@@ -349,14 +417,16 @@ class NMFSeparator(WindowedEstimator):
         values, arrays = super()._get_state()
         if self.blind:
             return {**values, "seed": self._seed}, arrays
-        return {**values, "has_rest_": self.has_rest_}, {"components_": self.components_}
+        if not self.score_informed:
+            arrays["components_"] = self.components_
+        return {**values, "has_rest_": self.has_rest_}, arrays
 
     def _set_state(self, values: dict, arrays: dict[str, np.ndarray]) -> None:
         super()._set_state(values, arrays)
         self.has_rest_ = values.get("has_rest_", False)
         if self.blind:
             self._seed = values["seed"]
-        else:
+        elif not self.score_informed:
             components = arrays["components_"]
             n_parts = len(self.instruments_) + self.has_rest_
             sizes = (n_parts, self.transformer_.n_bins)

@@ -5,6 +5,7 @@ import inspect
 import pkgutil
 
 import msa_sk.models
+from msa_sk._sklearn import get_tags
 from msa_sk.base import SceneEstimator
 from msa_sk.spectral import STFT
 
@@ -42,6 +43,7 @@ _TINY: dict[str, list[dict]] = {
         _SMALL_NMF,
         {**_SMALL_NMF, "beta_loss": "frobenius"},
         {**_SMALL_NMF, "blind": True},
+        {**_SMALL_NMF, "score_informed": True},
     ],
     "QueryByExample": [{**_SMALL_QUERIES, "level": 2}],
     "ScoreInformedSeparator": [
@@ -57,7 +59,6 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "HierarchicalQBE": ("levels", "query"),
     "IdealMaskSeparator": ("sources",),
     "QueryByExample": ("levels", "query"),
-    "ScoreInformedSeparator": ("notes",),
     "SourceSpecificSeparator": ("levels",),
 }
 
@@ -93,14 +94,18 @@ def tiny_estimators(cls: type[SceneEstimator]) -> list[SceneEstimator]:
     return [cls(**one) for one in parameters]
 
 
-def needs_of(cls: type) -> tuple[str, ...]:
+def needs_of(estimator: SceneEstimator) -> tuple[str, ...]:
     """Return what a system needs besides audio and plain instruments.
 
-    Fields of `Mixture` that an informed one reads, "sources", "notes" and "query", and "levels"
-    where the sources are those of a hierarchy. A class may declare them as ``_needs``.
+    Fields of `Mixture` that an informed one reads, "sources", "notes" (where its tags say that it
+    is informed by a score) and "query", and "levels" where the sources are those of a hierarchy.
+    A class may declare them as ``_needs``.
     """
-    declared = (_NEEDS.get(base.__name__) for base in cls.__mro__)
-    return getattr(cls, "_needs", next(filter(None, declared), ()))
+    cls = type(estimator)
+    in_table = (_NEEDS.get(base.__name__) for base in cls.__mro__)
+    declared = getattr(cls, "_needs", next(filter(None, in_table), ()))
+    informed = getattr(get_tags(estimator), "score_informed", False) and "notes" not in declared
+    return (*declared, "notes") if informed else declared
 
 
 def label_of(estimator: SceneEstimator) -> str:

@@ -35,7 +35,7 @@ class Subject:
 
     def __init__(self, estimator: SceneEstimator):
         self.estimator = estimator
-        self.needs = needs_of(type(estimator))
+        self.needs = needs_of(estimator)
 
     def __repr__(self) -> str:
         return label_of(self.estimator)
