@@ -1,7 +1,8 @@
 """The networks of table 3.1, what they learn from, and what they are scored by."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,6 +49,10 @@ NETWORKS: dict[str, Callable[..., SceneEstimator]] = {
     "DC + TR": lambda **kw: DeepClusteringTranscriber(0.1, 1.0, **kw),
     "MI + TR": lambda **kw: MaskInferenceTranscriber(1.0, 1.0, **kw),
     "Cerberus": lambda **kw: Cerberus(0.1, 1.0, 1.0, **kw),
+}
+NMFS: dict[str, Callable[..., SceneEstimator]] = {
+    "NMF": partial(NMFSeparator, 60),
+    "NMF, score-informed": partial(NMFSeparator, score_informed=True),
 }
 CLUSTERS, PERMUTED = "Deep clustering", "Deep clustering, best permutation"
 REPEATED = ("Mask inference", "Transcription", "Cerberus")  # with other seeds
@@ -122,14 +127,19 @@ def lessons(fold: Fold, instruments: Sequence[str] = INSTRUMENTS) -> Songs:
 
 
 def fit_system(
-    name: str, fold: Fold, size: Size, seed: int, instruments: Sequence[str] = INSTRUMENTS
+    name: str,
+    fold: Fold,
+    size: Size,
+    seed: int,
+    instruments: Sequence[str] = INSTRUMENTS,
+    networks: Mapping[str, Callable[..., SceneEstimator]] = NETWORKS,
 ) -> SceneEstimator:
     """Return NMF or a network, fitted on mixtures of sources of a fold's songs."""
     keep_large_buffers()
-    if name == "NMF":
-        system, n_mixtures = NMFSeparator(60, random_state=seed), size.n_nmf
+    if name in NMFS:
+        system, n_mixtures = NMFS[name](random_state=seed), size.n_nmf
     else:
-        system = NETWORKS[name](**size.parameters, random_state=seed, verbose=0)
+        system = networks[name](**size.parameters, random_state=seed, verbose=0)
         n_mixtures = size.n_mixtures
 
     def data() -> Songs:
@@ -146,8 +156,10 @@ def score_all(
     size: Size,
     tests: Sequence[dict[str, Songs]],
     wanted: Callable[[str, str], bool] = lambda name, kind: True,
+    fit: Callable[..., SceneEstimator] = fit_system,
+    metrics: Sequence[str] = tuple(METRICS),
 ) -> list[dict[tuple[str, str], tuple]]:
-    """Fit, or find fitted, and score systems of piano and guitar on test sets.
+    """Fit, or find fitted, and score systems on test sets.
 
     Parameters
     ----------
@@ -158,6 +170,9 @@ def score_all(
         For each fold, mixtures and scenes by the name of the set.
     wanted : callable, default=all
         Tells whether a system, by its name, is tested on a set.
+    fit : callable, default=fit_system
+        ``fit(name, fold, size, seed)``.
+    metrics : sequence of str, default=METRICS
 
     Returns
     -------
@@ -167,7 +182,7 @@ def score_all(
     """
 
     def run(name: str, seed: int, fold: Fold) -> dict[tuple[str, str], tuple]:
-        system = fit_system(name, fold, size, seed)
+        system = fit(name, fold, size, seed)
         check_learning(name, system)
         ways: dict[str, Any] = {name: system}
         if name == CLUSTERS:
@@ -178,8 +193,8 @@ def score_all(
                 continue
             names = sorted({name for scene in y for name in scene.instruments})
             # A solo is its source: there is nothing to separate, and no other instrument.
-            metrics = [metric for metric in METRICS if len(names) > 1 or not is_in_db(metric)]
-            scorer = SceneScorer(metrics, instruments=names)
+            known = [metric for metric in metrics if len(names) > 1 or not is_in_db(metric)]
+            scorer = SceneScorer(known, instruments=names)
             for way, judged in ways.items():
                 found[way, test] = scorer.evaluate(judged, X, y, skip_unknown=True).scores
         print(f"fold {fold.number}, seed {seed}: {name}", flush=True)
