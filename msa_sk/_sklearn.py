@@ -75,7 +75,9 @@ class ListOf(HasMethods):
 
 def whole(low: int | None, high: int | None = None) -> Interval:
     """Constrain a parameter to whole numbers from `low` to `high`, both included."""
-    closed = "left" if high is None else "right" if low is None else "both"
+    closed = {(True, True): "both", (True, False): "left", (False, True): "right"}.get(
+        (low is not None, high is not None), "neither"
+    )
     return _Numbers(Integral, low, high, closed=closed)
 
 

@@ -2,13 +2,18 @@
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 
-from msa_sk._arguments import check_excerpt
-from msa_sk.exceptions import NotesError
+from msa_sk._arguments import check_excerpt, check_value
+from msa_sk._sklearn import real, whole
+from msa_sk.exceptions import NotesError, ParameterError
 
 UNKNOWN_VELOCITY = 64
+_TIMES = ("onset", "offset")
+_COLUMNS = (*_TIMES, "pitch", "velocity")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -77,6 +82,37 @@ class Notes:
             f"{self.onset.min():.2f} to {self.offset.max():.2f} s)"
         )
 
+    def find(
+        self,
+        times: tuple[float, float] | None = None,
+        pitches: int | tuple[int, int] | None = None,
+    ) -> np.ndarray:
+        """Return which notes begin within a stretch of time and lie within a range of pitches.
+
+        Parameters
+        ----------
+        times : (float, float), default=None
+            In seconds: onsets from the first and before the second; None takes all.
+        pitches : int or (int, int), default=None
+            One MIDI number, or the lowest and the highest; None takes all.
+
+        Returns
+        -------
+        found : ndarray of bool, shape (n_notes,)
+            For `select` and `without`.
+
+        Raises
+        ------
+        ParameterError
+            If a range is none.
+        """
+        low, high = _check_range(times, "times", real(None, closed="both")) or (-np.inf, np.inf)
+        if isinstance(pitches, Integral):
+            pitches = (pitches, pitches)
+        lowest, highest = _check_range(pitches, "pitches", whole(0, 127)) or (0, 127)
+        in_time = (self.onset >= low) & (self.onset < high)
+        return in_time & (self.pitch >= lowest) & (self.pitch <= highest)
+
     def select(self, keep: np.ndarray) -> "Notes":
         """Return the notes that a boolean mask or an index array picks.
 
@@ -85,17 +121,85 @@ class Notes:
         NotesError
             If `keep` is neither, or does not fit the number of notes.
         """
+        places = self._places(keep, "select(keep)")
+        return Notes(**{name: getattr(self, name)[places] for name in _COLUMNS})
+
+    def without(self, drop: np.ndarray) -> "Notes":
+        """Return the notes that a boolean mask or an index array does not pick.
+
+        Raises
+        ------
+        NotesError
+            As `select` does.
+        """
+        places = self._places(drop, "without(drop)")
+        return self.select(np.delete(np.arange(len(self)), places))
+
+    def _places(self, picked: np.ndarray, item: str) -> np.ndarray:
         try:
-            return Notes(
-                self.onset[keep], self.offset[keep], self.pitch[keep], self.velocity[keep]
-            )
-        except (IndexError, TypeError, ValueError) as error:
+            places = np.arange(len(self))[picked]
+        except (IndexError, TypeError, ValueError):
+            places = np.zeros(())
+        if places.ndim != 1:
             raise NotesError(
-                "select(keep)",
+                item,
                 f"a boolean mask of {len(self)} notes, or their indices",
-                repr(keep)[:80],
+                repr(picked)[:80],
                 "Compare a column: notes.pitch > 60.",
-            ) from error
+            )
+        return places
+
+    def joined(self, other: "Notes") -> "Notes":
+        """Return these notes and those of another."""
+        pairs = ((name, getattr(self, name), getattr(other, name)) for name in _COLUMNS)
+        return Notes(**{name: np.append(ours, theirs) for name, ours, theirs in pairs})
+
+    def shifted(self, seconds: float) -> "Notes":
+        """Return the notes so many seconds later; earlier where that is below 0.
+
+        Raises
+        ------
+        NotesError
+            If a note would begin before 0 s.
+        """
+        check_value(seconds, "shifted(seconds)", real(None))
+        return self._with(onset=self.onset + seconds, offset=self.offset + seconds)
+
+    def stretched(self, factor: float, start: float | None = None) -> "Notes":
+        """Return the notes with all times scaled: a factor of 2 takes twice as long.
+
+        Parameters
+        ----------
+        factor : float
+            Above 0.
+        start : float, default=None
+            The instant that stays where it is, in seconds; None is the first onset.
+
+        Raises
+        ------
+        NotesError
+            If a note would begin before 0 s.
+        """
+        check_value(factor, "stretched(factor)", real(0, closed="neither"))
+        check_value(start, "stretched(start)", None, real(None))
+        at = self.onset.min(initial=np.inf) if start is None else start
+        onset, offset = (at + (times - at) * factor for times in (self.onset, self.offset))
+        return self._with(onset=onset, offset=offset)
+
+    def transposed(self, semitones: int) -> "Notes":
+        """Return the notes so many semitones higher; lower where that is below 0.
+
+        Raises
+        ------
+        NotesError
+            If a pitch would leave 0 to 127.
+        """
+        check_value(semitones, "transposed(semitones)", whole(None))
+        return self._with(pitch=self.pitch + semitones)
+
+    def _with(self, **columns: np.ndarray) -> "Notes":
+        """Return the notes with other columns; `replace` would not do for an excerpt."""
+        return Notes(**{name: columns.get(name, getattr(self, name)) for name in _COLUMNS})
 
     def excerpt(self, start: float, duration: float) -> "Notes":
         """Return what sounds within a stretch of time, counted from its start.
@@ -146,6 +250,20 @@ class _NotesExcerpt(Notes):
     velocity = property(lambda self: _pick(*self._stretch).velocity)
 
 
+def _check_range(values: Any, item: str, limit: Any) -> tuple[Any, Any] | None:
+    """Return a range's two ends; None where all is allowed."""
+    if values is None:
+        return None
+    is_pair = isinstance(values, tuple | list) and len(values) == 2
+    for value in values if is_pair else ():
+        check_value(value, f"find({item})", limit)
+    if not is_pair or values[0] > values[1]:
+        raise ParameterError(
+            f"find({item})", "two numbers, the lower one first", repr(values)[:80], "Pass a pair."
+        )
+    return values[0], values[1]
+
+
 def _column(values: object, name: str) -> np.ndarray:
     try:
         column = np.asarray(values, dtype=float)
@@ -162,7 +280,7 @@ def _column(values: object, name: str) -> np.ndarray:
 
 
 def _check_notes(columns: dict[str, np.ndarray]) -> None:
-    onset, offset, pitch, velocity = (columns[n] for n in ("onset", "offset", "pitch", "velocity"))
+    onset, offset, pitch, velocity = (columns[name] for name in _COLUMNS)
     rules = [
         (
             "finite times, pitches and velocities",

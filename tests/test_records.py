@@ -18,6 +18,7 @@ from msa_sk.exceptions import (
     InputError,
     InstrumentError,
     NotesError,
+    ParameterError,
 )
 from msa_sk.midi import read_midi
 from msa_sk.records import examples_of, unknown_name
@@ -138,6 +139,89 @@ def test_select_takes_masks_and_indices():
 def test_what_picks_no_notes_is_refused(keep):
     with pytest.raises(NotesError, match=r"select\(keep\): expected a boolean mask of 2 notes"):
         Notes([0, 1], [1, 2], [60, 61]).select(keep)
+
+
+@pytest.mark.parametrize(
+    ("times", "pitches", "expected"),
+    [
+        (None, None, [True, True, True]),
+        ((0.5, 2), None, [False, True, False]),  # the end is not part of it
+        ([0, np.inf], (61, 62), [False, True, True]),
+        (None, 62, [False, False, True]),
+        ((5, 6), None, [False, False, False]),
+    ],
+)
+def test_notes_are_found_by_time_and_pitch(times, pitches, expected):
+    found = Notes([0, 1, 2], [1, 2, 3], [60, 61, 62]).find(times, pitches)
+    assert found.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("ranges", "message"),
+    [
+        ({"times": (2, 1)}, r"find\(times\): expected two numbers, the lower one first"),
+        ({"times": 2.0}, r"find\(times\): expected two numbers"),
+        ({"times": (0, "b")}, r"find\(times\): expected a float"),
+        ({"times": (0, np.nan)}, r"find\(times\): expected a float"),
+        ({"pitches": (60, 61, 62)}, r"find\(pitches\): expected two numbers"),
+        ({"pitches": 128}, r"find\(pitches\): expected an int in the range \[0, 127\]"),
+        ({"pitches": True}, r"find\(pitches\): expected an int"),
+    ],
+)
+def test_ranges_that_are_none_are_refused(ranges, message):
+    with pytest.raises(ParameterError, match=message):
+        Notes([0], [1], [60]).find(**ranges)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_changed_notes_are_new_notes(cut):
+    whole = Notes([0, 1], [1, 3], [60, 61], [1, 2])
+    notes = whole.excerpt(0, 4) if cut else whole
+    assert as_rows(notes.shifted(0.5)) == [(0.5, 1.5, 60, 1), (1.5, 3.5, 61, 2)]
+    assert as_rows(notes.transposed(-3)) == [(0, 1, 57, 1), (1, 3, 58, 2)]
+    assert as_rows(notes.stretched(0.5)) == [(0, 0.5, 60, 1), (0.5, 1.5, 61, 2)]
+    assert as_rows(notes.stretched(2, start=1).select([1])) == [(1, 5, 61, 2)]
+    assert as_rows(notes.without([0])) == [(1, 3, 61, 2)]
+    assert as_rows(notes.without(notes.pitch > 0)) == []
+    assert as_rows(notes.without([0]).joined(Notes([0], [9], [5], [3]))) == [
+        (0, 9, 5, 3),
+        (1, 3, 61, 2),
+    ]
+    assert as_rows(notes) == [(0, 1, 60, 1), (1, 3, 61, 2)]
+    assert len(Notes().stretched(2).shifted(-1).transposed(3)) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (
+            lambda notes: notes.shifted(-0.6),
+            NotesError,
+            "an onset at 0 s or later, got onset -0.1",
+        ),
+        (lambda notes: notes.stretched(2, 2), NotesError, "an onset at 0 s or later"),
+        (lambda notes: notes.transposed(70), NotesError, "a whole pitch from 0 to 127"),
+        (
+            lambda notes: notes.transposed(0.5),
+            ParameterError,
+            r"transposed\(semitones\): .*an int",
+        ),
+        (
+            lambda notes: notes.stretched(0),
+            ParameterError,
+            r"stretched\(factor\): expected a float",
+        ),
+        (
+            lambda notes: notes.shifted("1"),
+            ParameterError,
+            r"shifted\(seconds\): expected a float",
+        ),
+        (lambda notes: notes.without([3]), NotesError, r"without\(drop\): .*mask of 1 notes"),
+    ],
+)
+def test_changes_that_cannot_be_are_refused(change, error, message):
+    with pytest.raises(error, match=message):
+        change(Notes([0.5], [1], [60]))
 
 
 def test_an_excerpt_cuts_what_is_held_over_its_edges():
