@@ -180,7 +180,7 @@ def test_changed_notes_are_new_notes(cut):
     assert as_rows(notes.shifted(0.5)) == [(0.5, 1.5, 60, 1), (1.5, 3.5, 61, 2)]
     assert as_rows(notes.transposed(-3)) == [(0, 1, 57, 1), (1, 3, 58, 2)]
     assert as_rows(notes.stretched(0.5)) == [(0, 0.5, 60, 1), (0.5, 1.5, 61, 2)]
-    assert as_rows(notes.stretched(2, start=1).select([1])) == [(1, 5, 61, 2)]
+    assert as_rows(notes.select([1]).stretched(2, start=0.5)) == [(1.5, 5.5, 61, 2)]
     assert as_rows(notes.without([0])) == [(1, 3, 61, 2)]
     assert as_rows(notes.without(notes.pitch > 0)) == []
     assert as_rows(notes.without([0]).joined(Notes([0], [9], [5], [3]))) == [
