@@ -29,6 +29,7 @@ _WHERE = {
     "STFT": "msa_sk.spectral",
     "Scene": "msa_sk.records",
     "ScoreInformedSeparator": "msa_sk.models.informed",
+    "SourceInformedTranscriber": "msa_sk.models.informed",
     "SourceSpecificSeparator": "msa_sk.models.hierarchical",
     "Spectrogram": "msa_sk.spectral",
     "Transcriber": "msa_sk.models.family",
@@ -61,6 +62,7 @@ __all__ = [
     "STFT",
     "Scene",
     "ScoreInformedSeparator",
+    "SourceInformedTranscriber",
     "SourceSpecificSeparator",
     "Spectrogram",
     "Transcriber",
@@ -85,7 +87,7 @@ if TYPE_CHECKING:
         Transcriber,
     )
     from msa_sk.models.hierarchical import SourceSpecificSeparator
-    from msa_sk.models.informed import ScoreInformedSeparator
+    from msa_sk.models.informed import ScoreInformedSeparator, SourceInformedTranscriber
     from msa_sk.models.nmf import NMFSeparator
     from msa_sk.models.query import HierarchicalQBE, QueryByExample
     from msa_sk.models.reference import IdealMaskSeparator, MixtureBaseline, attach_truth

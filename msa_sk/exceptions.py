@@ -88,5 +88,9 @@ class SkippedWarning(MsaWarning):
     """Training left examples out that could not be read or made a loss that is not finite."""
 
 
+class ScoreWarning(MsaWarning):
+    """A score does not seem to lie where its recording has it; the message says by how much."""
+
+
 class ClippingWarning(MsaWarning):
     """Written audio was scaled down so that it does not clip."""

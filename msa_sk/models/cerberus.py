@@ -70,6 +70,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lr": 3e-4,
         "lr_schedule": "decay",
         "max_grad_norm": None,
+        # Of the transcriber in section 6.2; thresholds are those of 4.3.2.
+        "transcription_loss": "leaky_mse",
+        "threshold": 0.8,
+        "drum_threshold": 0.1,
     },
 }
 
@@ -112,9 +116,10 @@ class Cerberus(NeuralEstimator):
         paper does; estimates always do.
     input_scale : {"log", "magnitude"}, default="log"
         What the network sees.
-    transcription_loss : {"bce", "mse"}, default="bce"
+    transcription_loss : {"bce", "mse", "leaky_mse"}, default="bce"
         Cross-entropy, or squared error as in the paper, whose gradient all but vanishes where
-        a posterior is wrong and sure.
+        a posterior is wrong and sure. "leaky_mse" has a leaky ReLU in place of the sigmoid
+        (section 6.2); `predict` cuts what it gives to [0, 1].
     threshold, drum_threshold : float, default=0.3, 0.4
         Posteriors from here on are notes; the instrument "drums" has its own. The paper
         found 0.8 and 0.1 for its networks; after trainings of minutes posteriors are lower,
@@ -250,7 +255,7 @@ class Cerberus(NeuralEstimator):
         "embedding_size": [whole(2)],  # one number of length 1 tells nothing
         "embedding_stride": [whole(1)],
         "input_scale": [StrOptions({"log", "magnitude"})],
-        "transcription_loss": [StrOptions({"mse", "bce"})],
+        "transcription_loss": [StrOptions({"bce", "mse", "leaky_mse"})],
         "threshold": [real(0, 1, closed="both")],
         "drum_threshold": [real(0, 1, closed="both")],
         "min_note": [real(0)],
@@ -368,8 +373,9 @@ class Cerberus(NeuralEstimator):
             epochs of batches of 40. "chapter4" separates as the networks there do, but without
             a score (4.3.5): 4 layers of 600 units after a batch normalization, batches of 64,
             the learning rate decaying; with ``mi_weight=0.0, tr_weight=1.0`` it is the
-            transcriber of section 6.2. Masks are those of chapter 3 in all of them: they add
-            up to one, and come from a softmax instead of a sigmoid or a leaky ReLU.
+            transcriber of section 6.2, with its leaky ReLU. Masks are those of chapter 3 in all
+            of them: they add up to one, and come from a softmax instead of a sigmoid or a leaky
+            ReLU.
         **changes
             Parameters that shall differ.
 
@@ -387,7 +393,13 @@ class Cerberus(NeuralEstimator):
 
     def _settling(self) -> dict[str, str]:
         heads = {name: "0" if getattr(self, name) == 0 else "above 0" for name in _HEADS}
-        return super()._settling() | heads
+        loss = {"transcription_loss": "'leaky_mse'" if self._leaky else "'bce' or 'mse'"}
+        return super()._settling() | heads | loss
+
+    @property
+    def _leaky(self) -> bool:
+        """Whether a leaky ReLU makes rolls."""
+        return self.transcription_loss == "leaky_mse"
 
     def _scene_tags(self) -> dict[str, bool]:
         separates = self.dc_weight > 0 or self.mi_weight > 0
@@ -443,6 +455,7 @@ class Cerberus(NeuralEstimator):
             heads=[head for weight, head in _HEADS.items() if getattr(self, weight) > 0],
             n_transcribed=len(self.instruments_),
             n_pitches=N_PITCHES,
+            leaky_rolls=self._leaky,
             body=self._body(),
         )
 
@@ -556,12 +569,11 @@ class Cerberus(NeuralEstimator):
             centres = self._centres(heads["embedding"], magnitude.T)
             found["mask"] = cluster_masks(heads["embedding"], centres)
         if "roll" in heads:
-            found["roll"] = expit(heads["roll"])
+            scores = heads["roll"]
+            found["roll"] = scores.clip(0, 1) if self._leaky else expit(scores)
         return found
 
-    def _survey(
-        self, item: Spectrogram, magnitudes: Iterator[np.ndarray], n_windows: int
-    ) -> np.ndarray | None:
+    def _survey(self, item: Spectrogram, magnitudes: Iterator[np.ndarray], n_windows: int) -> Any:
         """Return centres of clusters for all windows, from as many frames as one window has."""
         if not self._clusters:
             return None

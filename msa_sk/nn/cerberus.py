@@ -37,6 +37,8 @@ class CerberusModule(StandardisedInput):
         Sources that have notes: the first ones.
     n_pitches : int
         Rows of a piano roll.
+    leaky_rolls : bool, default=False
+        As in `RollHead`.
     body : class
         What makes features of frames: `BLSTM`, or a class as in `msa_sk.neural.bodies`.
     """
@@ -56,6 +58,7 @@ class CerberusModule(StandardisedInput):
         heads: Sequence[str],
         n_transcribed: int,
         n_pitches: int,
+        leaky_rolls: bool = False,
         body: Callable[..., nn.Module] = BLSTM,
     ):
         super().__init__(n_bins, input_scale)
@@ -65,7 +68,7 @@ class CerberusModule(StandardisedInput):
         make = {
             "embedding": lambda: EmbeddingHead(n_features, n_bins, embedding_size),
             "mask": lambda: MaskHead(n_features, n_bins, n_sources),
-            "roll": lambda: RollHead(n_features, n_pitches, n_transcribed),
+            "roll": lambda: RollHead(n_features, n_pitches, n_transcribed, leaky=leaky_rolls),
         }
         self.heads = nn.ModuleDict()
         for name in heads:
@@ -92,7 +95,7 @@ class CerberusModule(StandardisedInput):
             ``"embedding"`` (n_batch, n_frames, n_bins, embedding_size), of unit length, in
             training with every `embedding_stride`-th frame;
             ``"mask"`` (n_batch, n_sources, n_bins, n_frames), adding up to one over sources;
-            ``"roll"`` (n_batch, n_transcribed, n_pitches, n_frames), logits.
+            ``"roll"`` (n_batch, n_transcribed, n_pitches, n_frames), as `RollHead` gives them.
         """
         features = self.body(self.frames_of(magnitude), lengths)
         stride = self.embedding_stride if self.training else 1

@@ -69,9 +69,19 @@ class MaskHead(nn.Module):
         if activation == "leaky_relu":
             nn.init.constant_(self.linear.bias, 1 / n_sources)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Return (n_batch, n_sources, n_bins, n_frames)."""
+    def forward(self, features: Tensor, evidence: Tensor | None = None) -> Tensor:
+        """Return (n_batch, n_sources, n_bins, n_frames).
+
+        Parameters
+        ----------
+        features : Tensor of shape (n_batch, n_frames, n_features)
+        evidence : Tensor of shape (n_batch, n_frames, n_first, n_bins), default=None
+            What is added, for the first of the sources, before the activation.
+        """
         scores = self.linear(features).unflatten(-1, (self.n_sources, -1))
+        if evidence is not None:
+            n_others = self.n_sources - evidence.shape[2]
+            scores = scores + nn.functional.pad(evidence, (0, 0, 0, n_others))
         if self.activation == "softmax":
             masks = torch.softmax(scores, dim=2)
         elif self.activation == "sigmoid":
@@ -90,14 +100,23 @@ class RollHead(nn.Module):
     prior : float, default=0.1
         Where the posteriors start. Few of the pitches sound, and a network need not learn that
         first; but much lower, and the gradient of a squared error has nearly vanished.
+    leaky : bool, default=False
+        Whether a leaky ReLU (6.2) comes in place of the sigmoid.
     """
 
-    def __init__(self, n_features: int, n_pitches: int, n_sources: int, prior: float = 0.1):
+    def __init__(
+        self,
+        n_features: int,
+        n_pitches: int,
+        n_sources: int,
+        prior: float = 0.1,
+        leaky: bool = False,
+    ):
         super().__init__()
         self.n_sources = n_sources
         self.linear = nn.Linear(n_features, n_sources * n_pitches)
-        nn.init.constant_(self.linear.bias, math.log(prior / (1 - prior)))
+        nn.init.constant_(self.linear.bias, prior if leaky else math.log(prior / (1 - prior)))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return logits (n_batch, n_sources, n_pitches, n_frames)."""
+        """Return (n_batch, n_sources, n_pitches, n_frames), before the sigmoid or leaky ReLU."""
         return self.linear(features).unflatten(-1, (self.n_sources, -1)).permute(0, 2, 3, 1)

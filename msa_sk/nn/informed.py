@@ -1,14 +1,18 @@
 """Networks that are told, frame by frame, of each source: its score, or its sound (chapter 4)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from msa_sk.nn.bodies import BLSTM, InputNorm, clean_frames
+from msa_sk.nn.heads import MaskHead, RollHead
 from msa_sk.nn.inputs import StandardisedInput
 from msa_sk.nn.losses import frame_mask
+
+# What the evidence of harmonics weighs to begin with, in logits.
+_GAIN = 2.0
 
 
 class HintModule(nn.Module):
@@ -159,10 +163,15 @@ class ScoreInformedModule(InformedModule):
 
     Parameters
     ----------
-    n_bins, n_instruments, n_pitches : int
-        Of a score there are `n_instruments` rolls of `n_pitches` rows.
-    make_head : callable
-        ``make_head(n_features)`` gives the head that finds masks.
+    n_bins, n_instruments, n_sources, n_pitches : int
+        Of a score there are `n_instruments` rolls of `n_pitches` rows, for the first of the
+        sources.
+    mask_activation : {"softmax", "sigmoid", "leaky_relu"}
+        As in `MaskHead`.
+    harmonics : Tensor of shape (n_instruments, n_pitches, n_bins), default=None
+        How much each bin belongs to a pitch, 0 to 1. Where it is given, bins are a source's by so
+        much more while its notes are on: that is added to masks before their activation, times
+        gains of each source's bins, which are learnt.
     batch_norm : bool
         Whether bins, and rolls by one scale, are normalized in each batch.
     **parameters
@@ -175,10 +184,12 @@ class ScoreInformedModule(InformedModule):
         self,
         n_bins: int,
         n_instruments: int,
+        n_sources: int,
         n_pitches: int,
-        make_head: Callable[[int], nn.Module],
         *,
+        mask_activation: str,
         batch_norm: bool,
+        harmonics: Tensor | None = None,
         **parameters: Any,
     ):
         super().__init__(
@@ -188,7 +199,12 @@ class ScoreInformedModule(InformedModule):
             hint_norm=SharedNorm(batch_norm),
             **parameters,
         )
-        self.heads["mask"] = make_head(self.body.n_features)
+        head = MaskHead(self.body.n_features, n_bins, n_sources, mask_activation)
+        self.heads["mask"] = head
+        self.gain = None
+        if harmonics is not None:
+            self.gain = nn.Parameter(torch.full((n_instruments, n_bins), _GAIN))
+        self.register_buffer("harmonics", harmonics, persistent=False)
 
     def forward(
         self,
@@ -214,5 +230,72 @@ class ScoreInformedModule(InformedModule):
         heads : dict
             ``"mask"`` (n_batch, n_sources, n_bins, n_frames).
         """
-        rolls = score.flatten(1, 2).transpose(1, 2)
-        return {"mask": self.heads["mask"](self.features_of(magnitude, rolls, lengths))}
+        features = self.features_of(magnitude, score.flatten(1, 2).mT, lengths)
+        return {"mask": self.heads["mask"](features, self.evidence(score))}
+
+    def evidence(self, score: Tensor) -> Tensor | None:
+        """Return what a score says of bins, (n_batch, n_frames, n_instruments, n_bins)."""
+        if self.gain is None:
+            return None
+        shares = torch.einsum("bipt,ipf->btif", score, self.harmonics)
+        return self.gain * shares.clamp(max=1)
+
+
+class SourceInformedModule(InformedModule):
+    """Piano rolls of instruments whose sound is known, besides the mixture (section 4.2.2).
+
+    Parameters
+    ----------
+    n_bins, n_instruments, n_pitches : int
+    leaky_rolls : bool
+        As in `RollHead`.
+    batch_norm : bool
+        Whether bins, of the mixture and of each source, are normalized in each batch.
+    **parameters
+        Of the `InformedModule`.
+    """
+
+    def __init__(
+        self,
+        n_bins: int,
+        n_instruments: int,
+        n_pitches: int,
+        *,
+        leaky_rolls: bool,
+        batch_norm: bool,
+        **parameters: Any,
+    ):
+        n_hints = n_instruments * n_bins
+        hint_norm = InputNorm(n_hints) if batch_norm else nn.Identity()
+        super().__init__(n_bins, n_hints, batch_norm=batch_norm, hint_norm=hint_norm, **parameters)
+        self.heads["roll"] = RollHead(
+            self.body.n_features, n_pitches, n_instruments, leaky=leaky_rolls
+        )
+
+    def forward(
+        self,
+        magnitude: Tensor,
+        lengths: Tensor,
+        sources: Tensor,
+        wanted: Sequence[str] | None = None,
+    ) -> dict[str, Tensor]:
+        """Return the rolls of mixtures.
+
+        Parameters
+        ----------
+        magnitude : Tensor of shape (n_batch, n_bins, n_frames)
+        lengths : Tensor of shape (n_batch,)
+            In frames.
+        sources : Tensor of shape (n_batch, n_instruments, n_bins, n_frames)
+            Magnitudes, on the scale of the mixture's.
+        wanted : sequence of str, default=None
+            There is but one head.
+
+        Returns
+        -------
+        heads : dict
+            ``"roll"`` (n_batch, n_instruments, n_pitches, n_frames), as `RollHead` gives them.
+        """
+        seen = self.frames_of(sources.flatten(0, 1)).unflatten(0, sources.shape[:2])
+        hints = seen.transpose(1, 2).flatten(2)
+        return {"roll": self.heads["roll"](self.features_of(magnitude, hints, lengths))}

@@ -129,24 +129,29 @@ def mask_loss(mask: Tensor, magnitude: Tensor, target: Tensor, valid: Tensor) ->
     return _mean_over_frames(error, valid)
 
 
-def roll_loss(logits: Tensor, roll: Tensor, valid: Tensor, kind: str = "mse") -> Tensor:
+def roll_loss(scores: Tensor, roll: Tensor, valid: Tensor, kind: str = "mse") -> Tensor:
     """Mean squared error (section 3.2.4), or mean cross-entropy, of piano rolls.
 
     Parameters
     ----------
-    logits, roll : Tensor of shape (n_batch, n_sources, n_pitches, n_frames)
+    scores, roll : Tensor of shape (n_batch, n_sources, n_pitches, n_frames)
+        Scores are the logits of posteriors.
     valid : Tensor of shape (n_batch, n_frames)
-    kind : {"mse", "bce"}, default="mse"
+    kind : {"mse", "bce", "leaky_mse"}, default="mse"
+        "leaky_mse" is the squared error of what a leaky ReLU makes of scores, which are then no
+        logits (section 6.2).
 
     Returns
     -------
     loss : Tensor of shape (n_batch,)
     """
     if kind == "mse":
-        error = (torch.sigmoid(logits) - roll) ** 2
+        error = (torch.sigmoid(scores) - roll) ** 2
+    elif kind == "leaky_mse":
+        error = (torch.nn.functional.leaky_relu(scores) - roll) ** 2
     else:
         error = torch.nn.functional.binary_cross_entropy_with_logits(
-            logits, roll, reduction="none"
+            scores, roll, reduction="none"
         )
     return _mean_over_frames(error.mean((1, 2)), valid)
 

@@ -50,6 +50,10 @@ _TINY: dict[str, list[dict]] = {
         _SMALL_INFORMED,
         {**_SMALL_INFORMED, "variant": "vanilla", "mask_activation": "leaky_relu"},
     ],
+    "SourceInformedTranscriber": [
+        _SMALL_INFORMED,
+        {**_SMALL_INFORMED, "variant": "processed", "transcription_loss": "leaky_mse"},
+    ],
     "SourceSpecificSeparator": [_SMALL_NETWORK, {**_SMALL_NETWORK, "levels": "single"}],
     "Transcriber": [_SMALL_NETWORK],
 }
@@ -59,6 +63,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "HierarchicalQBE": ("levels", "query"),
     "IdealMaskSeparator": ("sources",),
     "QueryByExample": ("levels", "query"),
+    "SourceInformedTranscriber": ("sources",),
     "SourceSpecificSeparator": ("levels",),
 }
 
