@@ -32,7 +32,7 @@ class WindowedEstimator(SpectralEstimator):
     of clusters, ``_survey`` finds beforehand, and what is known of a window besides, as its
     piece of a score, ``_told`` says. ``_decoder`` makes notes of rolls. Where the tag
     ``score_informed`` says so, mixtures must have notes that fit (`msa_sk.score`), and scenes
-    have them too.
+    have them too. ``_whole_magnitude`` is that of a mixture in one piece.
     """
 
     @abstractmethod
@@ -81,9 +81,19 @@ class WindowedEstimator(SpectralEstimator):
         """Return what makes notes of an instrument's posteriors."""
         return NoteDecoder(self.transformer_, percussive=name == "drums")
 
+    @abstractmethod
+    def _whole_magnitude(self, item: Spectrogram) -> np.ndarray: ...
+
+    def _predict_one(self, item: Spectrogram) -> Scene:
+        return self._scene_of(self._whole_magnitude(item), item)
+
     def _scene_of(self, magnitude: np.ndarray, item: Spectrogram, survey: Any = None) -> Scene:
         """Return the scene of a mixture in one piece, from what `_look` takes."""
-        heads = self._look(magnitude, survey, self._told(item, 0, magnitude.shape[-1]))
+        told = self._told(item, 0, magnitude.shape[-1])
+        return self._compose(self._look(magnitude, survey, told), magnitude, item)
+
+    def _compose(self, heads: Heads, magnitude: np.ndarray, item: Spectrogram) -> Scene:
+        """Return the scene of a mixture in one piece, from what was found in it."""
         masks, rolls = heads.get("mask"), heads.get("roll")
         sources = None if masks is None else item.invert(masks[: len(self.instruments_)])
         rate = None if rolls is None else item.frame_rate

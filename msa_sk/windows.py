@@ -139,13 +139,16 @@ class Inverse:
     ----------
     windows : Windows
         Of what the pieces are.
+    first : int, default=0
+        The frame that the first piece begins with; what comes out begins at its centre.
     """
 
-    def __init__(self, windows: Windows):
+    def __init__(self, windows: Windows, first: int = 0):
         self.spectrogram = windows.spectrogram
         self.n_samples = windows.n_samples
         self.n_frames = windows.bounds[-1][1] + 1
-        self._first = self._n_done = 0  # the first frame that is held; samples that are out
+        self._first = first  # of the frames that are held
+        self._n_done = first * self.spectrogram.hop_length  # samples that are out
         self._held: tuple[np.ndarray, np.ndarray] | None = None
 
     def push(self, spectrum: np.ndarray, masks: np.ndarray) -> np.ndarray:

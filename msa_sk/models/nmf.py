@@ -350,9 +350,8 @@ class NMFSeparator(WindowedEstimator):
         level = rms(audio) or 1.0
         return [channel_rms(spectrum) / level for spectrum in item.analyse(sources)]
 
-    def _predict_one(self, item: Spectrogram) -> Scene:
-        magnitude = item.magnitude / np.float32(rms(item.audio))
-        return self._scene_of(magnitude, item)
+    def _whole_magnitude(self, item: Spectrogram) -> np.ndarray:
+        return item.magnitude / np.float32(rms(item.audio))
 
     def _told(self, item: Spectrogram, first: int, last: int) -> Any:
         """Return where notes of each part may sound, who is percussive, and who plays at all."""

@@ -206,8 +206,7 @@ class _AskedByExample(LevelEstimator):
     # What goes out
 
     def _predict_one(self, item: Spectrogram) -> Scene:
-        magnitude = LevelledSTFT.of(item).magnitude
-        return self._scene_of(magnitude, item, self._anchor_of(item))
+        return self._scene_of(self._whole_magnitude(item), item, self._anchor_of(item))
 
     def _survey(
         self, item: Spectrogram, magnitudes: Iterator[np.ndarray], n_windows: int

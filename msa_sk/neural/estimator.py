@@ -514,8 +514,8 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             sources = np.concatenate([sources, [audio - sources.sum(axis=0)]])
         return sources
 
-    def _predict_one(self, item: Spectrogram) -> Scene:
-        return self._scene_of(LevelledSTFT.of(item).magnitude, item)
+    def _whole_magnitude(self, item: Spectrogram) -> np.ndarray:
+        return LevelledSTFT.of(item).magnitude
 
     def _magnitude(self, spectrum: np.ndarray, level: float) -> np.ndarray:
         return super()._magnitude(spectrum, level * window_norm(self.transformer_))
