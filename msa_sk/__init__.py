@@ -14,6 +14,7 @@ _WHERE = {
     "CoherentMixing": "msa_sk.datasets.sampling",
     "DeepClustering": "msa_sk.models.family",
     "DeepClusteringTranscriber": "msa_sk.models.family",
+    "EditSession": "msa_sk.editing",
     "HierarchicalQBE": "msa_sk.models.query",
     "Hierarchy": "msa_sk.hierarchy",
     "IdealMaskSeparator": "msa_sk.models.reference",
@@ -47,6 +48,7 @@ __all__ = [
     "CoherentMixing",
     "DeepClustering",
     "DeepClusteringTranscriber",
+    "EditSession",
     "HierarchicalQBE",
     "Hierarchy",
     "IdealMaskSeparator",
@@ -76,6 +78,7 @@ __all__ = [
 if TYPE_CHECKING:
     from msa_sk.clips import Clip
     from msa_sk.datasets.sampling import CoherentMixing, IncoherentMixing, QueryMixing
+    from msa_sk.editing import EditSession
     from msa_sk.hierarchy import Hierarchy
     from msa_sk.models.cerberus import Cerberus
     from msa_sk.models.family import (

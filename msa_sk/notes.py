@@ -84,17 +84,21 @@ class Notes:
 
     def find(
         self,
-        times: tuple[float, float] | None = None,
-        pitches: int | tuple[int, int] | None = None,
+        times: tuple[float | None, float | None] | None = None,
+        pitches: int | tuple[int | None, int | None] | None = None,
+        indices: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return which notes begin within a stretch of time and lie within a range of pitches.
 
         Parameters
         ----------
         times : (float, float), default=None
-            In seconds: onsets from the first and before the second; None takes all.
+            In seconds: onsets from the first and before the second. None, also as an end, is no
+            limit.
         pitches : int or (int, int), default=None
-            One MIDI number, or the lowest and the highest; None takes all.
+            One MIDI number, or the lowest and the highest; None as for times.
+        indices : array-like, default=None
+            Of those that may be found, or a boolean mask; None is all.
 
         Returns
         -------
@@ -105,13 +109,18 @@ class Notes:
         ------
         ParameterError
             If a range is none.
+        NotesError
+            If indices do not fit the number of notes.
         """
-        low, high = _check_range(times, "times", real(None, closed="both")) or (-np.inf, np.inf)
+        low, high = _check_range(times, "times", real(None, closed="neither"))
         if isinstance(pitches, Integral):
             pitches = (pitches, pitches)
-        lowest, highest = _check_range(pitches, "pitches", whole(0, 127)) or (0, 127)
-        in_time = (self.onset >= low) & (self.onset < high)
-        return in_time & (self.pitch >= lowest) & (self.pitch <= highest)
+        lowest, highest = _check_range(pitches, "pitches", whole(0, 127))
+        found = (self.onset >= low) & (self.onset < high)
+        found &= (self.pitch >= lowest) & (self.pitch <= highest)
+        if indices is not None:
+            found &= np.isin(np.arange(len(self)), self._places(indices, "find(indices)"))
+        return found
 
     def select(self, keep: np.ndarray) -> "Notes":
         """Return the notes that a boolean mask or an index array picks.
@@ -250,18 +259,18 @@ class _NotesExcerpt(Notes):
     velocity = property(lambda self: _pick(*self._stretch).velocity)
 
 
-def _check_range(values: Any, item: str, limit: Any) -> tuple[Any, Any] | None:
-    """Return a range's two ends; None where all is allowed."""
-    if values is None:
-        return None
+def _check_range(values: Any, item: str, limit: Any) -> tuple[float, float]:
+    """Return a range's two ends, which may be infinite."""
     is_pair = isinstance(values, tuple | list) and len(values) == 2
-    for value in values if is_pair else ():
-        check_value(value, f"find({item})", limit)
-    if not is_pair or values[0] > values[1]:
+    low, high = values if is_pair else (None, None)
+    for value in (low, high):
+        check_value(value, f"find({item})", None, limit)
+    ends = -np.inf if low is None else low, np.inf if high is None else high
+    if ends[0] > ends[1] or not (is_pair or values is None):
         raise ParameterError(
             f"find({item})", "two numbers, the lower one first", repr(values)[:80], "Pass a pair."
         )
-    return values[0], values[1]
+    return ends
 
 
 def _column(values: object, name: str) -> np.ndarray:

@@ -146,14 +146,16 @@ def test_what_picks_no_notes_is_refused(keep):
     [
         (None, None, [True, True, True]),
         ((0.5, 2), None, [False, True, False]),  # the end is not part of it
-        ([0, np.inf], (61, 62), [False, True, True]),
+        ([0, None], (61, 62), [False, True, True]),
+        ((None, 1.5), (None, 60), [True, False, False]),
         (None, 62, [False, False, True]),
         ((5, 6), None, [False, False, False]),
     ],
 )
 def test_notes_are_found_by_time_and_pitch(times, pitches, expected):
-    found = Notes([0, 1, 2], [1, 2, 3], [60, 61, 62]).find(times, pitches)
-    assert found.tolist() == expected
+    notes = Notes([0, 1, 2], [1, 2, 3], [60, 61, 62])
+    assert notes.find(times, pitches).tolist() == expected
+    assert notes.find(times, pitches, indices=[1]).tolist() == [False, expected[1], False]
 
 
 @pytest.mark.parametrize(
@@ -161,16 +163,22 @@ def test_notes_are_found_by_time_and_pitch(times, pitches, expected):
     [
         ({"times": (2, 1)}, r"find\(times\): expected two numbers, the lower one first"),
         ({"times": 2.0}, r"find\(times\): expected two numbers"),
-        ({"times": (0, "b")}, r"find\(times\): expected a float"),
-        ({"times": (0, np.nan)}, r"find\(times\): expected a float"),
+        ({"times": (0, "b")}, r"find\(times\): expected None or a float"),
+        ({"times": (0, np.nan)}, r"find\(times\): expected None or a float"),
+        ({"times": (0, np.inf)}, r"find\(times\): expected None or a float"),
         ({"pitches": (60, 61, 62)}, r"find\(pitches\): expected two numbers"),
-        ({"pitches": 128}, r"find\(pitches\): expected an int in the range \[0, 127\]"),
-        ({"pitches": True}, r"find\(pitches\): expected an int"),
+        ({"pitches": 128}, r"find\(pitches\): expected None or an int in the range \[0, 127\]"),
+        ({"pitches": True}, r"find\(pitches\): expected None or an int"),
     ],
 )
 def test_ranges_that_are_none_are_refused(ranges, message):
     with pytest.raises(ParameterError, match=message):
         Notes([0], [1], [60]).find(**ranges)
+
+
+def test_indices_that_find_no_notes_are_refused():
+    with pytest.raises(NotesError, match=r"find\(indices\): expected a boolean mask of 1 notes"):
+        Notes([0], [1], [60]).find(indices=[1])
 
 
 @pytest.mark.parametrize("cut", [False, True])

@@ -7,6 +7,7 @@ Every measure takes (reference, estimate). `msa_sk.metrics.separation` says what
 from msa_sk.metrics._counts import Scores
 from msa_sk.metrics.bss import BssEval, bss_eval, gnsdr, nsdr
 from msa_sk.metrics.comparison import Comparison, compare
+from msa_sk.metrics.interpolation import interpolate_notes
 from msa_sk.metrics.rolls import RollDistance, frame_scores, roll_distance
 from msa_sk.metrics.scenes import METRICS
 from msa_sk.metrics.scorers import Evaluation, SceneScorer, get_scorer
@@ -35,6 +36,7 @@ __all__ = [
     "frame_scores",
     "get_scorer",
     "gnsdr",
+    "interpolate_notes",
     "match_notes",
     "note_onset_offset_scores",
     "note_onset_scores",

@@ -173,7 +173,9 @@ def delta_si_sdr_improvement(
 ) -> Any:
     """Delta SI-SDRi (eq. 4.4): what an edit of the notes changed, in dB.
 
-    The mixture cancels: it is SI-SDR of the estimate minus SI-SDR of the initial estimate.
+    The mixture cancels: it is SI-SDR of the estimate minus SI-SDR of the initial estimate. Where
+    that is silence, as it may be where no notes were known (`msa_sk.metrics.interpolate_notes`),
+    it has -100 dB, and the delta says nothing: leave such sources out of means, and count them.
 
     Parameters
     ----------
