@@ -89,6 +89,7 @@ class Direction(NamedTuple):
     other: str
     metric: str
     difference: float  # the paper's
+    instrument: str = ""  # all at once, or the only one
 
 
 def verdicts(comparison: Comparison, directions: Iterable[Direction]) -> list[dict[str, Any]]:
@@ -100,25 +101,27 @@ def verdicts(comparison: Comparison, directions: Iterable[Direction]) -> list[di
     numbers = {song: i for i, song in enumerate(dict.fromkeys(comparison.songs))}
     songs = np.array([numbers[song] for song in comparison.songs])
     tests = {
-        (row["metric"], row["system"], row["other"]): row["p_holm"]
+        (row["metric"], row["instrument"], row["system"], row["other"]): row["p_holm"]
         for row in comparison.tests()
-        if row["instrument"] == comparison.instruments(row["metric"])[-1]
     }
     rows = []
-    for system, other, metric, difference in directions:
-        ours = comparison.values(system, metric) - comparison.values(other, metric)
-        low, high = bootstrap_interval(ours[:, None], songs, 0.95, 10_000, 0)[:, 0]
-        pair = (metric, system, other), (metric, other, system)
+    for system, other, metric, difference, instrument in directions:
+        name = instrument or comparison.instruments(metric)[-1]
+        ours, others = (comparison.values(one, metric, name) for one in (system, other))
+        low, high = bootstrap_interval((ours - others)[:, None], songs, 0.95, 10_000, 0)[:, 0]
+        pairs = (system, other), (other, system)
+        found = (tests.get((metric, name, *pair)) for pair in pairs)
         rows.append(
             {
                 "claim": f"{system} {'above' if difference > 0 else 'below'} {other}",
+                **({"instrument": instrument} if instrument else {}),
                 "metric": metric,
-                "paper": difference,
-                "ours": float(np.nanmean(ours)),
+                "paper": round(difference, 2),
+                "ours": float(np.nanmean(ours - others)),
                 "low": float(low),
                 "high": float(high),
-                "p_holm": next(tests[key] for key in pair if key in tests),
-                "n_songs": int(np.isfinite(song_means(ours, songs)).sum()),
+                "p_holm": next(p for p in found if p is not None),
+                "n_songs": int(np.isfinite(song_means(ours - others, songs)).sum()),
                 "verdict": verdict(low, high, difference),
             }
         )

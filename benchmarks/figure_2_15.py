@@ -1,0 +1,174 @@
+"""Figure 2.15: where the queries of unseen songs lie in the space of the query network.
+
+Anchors of examples of all leaves, by the network for all levels of table 2.3 (QBE + HC), drawn by
+t-SNE and coloured by their parent at level 2. Each query of a song that the network has not heard
+is given the parent of the nearest query of the songs that it learnt from; counted is the balanced
+accuracy: the mean over parents of the share that is right. Beside it the same of an untrained
+network, and of the mean over frames of the log spectrum. Each dimension is brought to variance 1.
+Intervals are over songs.
+
+The bars, asserted for the size small and above: an accuracy of 70 %, and more than both others.
+
+``python -m benchmarks.figure_2_15 --size tiny|small|paper [--seed 0]``; what table 2.3 has trained
+is not trained again.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.base import clone
+from sklearn.manifold import TSNE
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from benchmarks._chapter2 import SIZES, Fold, Pool, bootstrap, finish, fit_system, make_folds
+from benchmarks._report import parse_arguments, rows_table
+from msa_sk import STFT, HierarchicalQBE
+from msa_sk.records import Mixture
+
+TRAINED, UNTRAINED, SPECTRUM = "QBE + HC", "untrained network", "mean log spectrum"
+BAR = 0.7
+PER_SONG = 4  # queries of a leaf
+FLOOR = 1e-3  # of magnitudes, relative to the loudest: -60 dB, as in eq. 2.5
+
+
+class Queries(NamedTuple):
+    """Examples of leaves."""
+
+    sounds: list[Any]
+    leaves: list[str]
+    songs: list[str]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    arguments = parse_arguments(__doc__, argv)
+    size, start = SIZES[arguments.size], time.monotonic()
+    folds = make_folds(size)
+    guesses: dict[str, list[str]] = {TRAINED: [], UNTRAINED: [], SPECTRUM: []}
+    truth: list[str] = []
+    songs: list[str] = []
+    anchors = []
+    for fold in folds:
+        known, asked = queries_of(fold.train), queries_of(fold.test)
+        (network,) = fit_system(TRAINED, fold, size, arguments.seed)
+        ways = {
+            TRAINED: network.embed,
+            UNTRAINED: untrained(network, fold.train).embed,
+            SPECTRUM: mean_log_spectra,
+        }
+        for name, place in ways.items():
+            places = place(known.sounds), place(asked.sounds)
+            nearest = make_pipeline(StandardScaler(), KNeighborsClassifier(1))
+            nearest.fit(places[0], parents_of(fold, known))
+            guesses[name] += nearest.predict(places[1]).tolist()
+            if name == TRAINED:
+                anchors.append(places[1])
+        truth += parents_of(fold, asked)
+        songs += asked.songs
+        print(f"fold {fold.number}: {len(known.sounds)} and {len(asked.sounds)} queries")
+    rows = [row_of(name, np.array(truth), np.array(guess), songs)
+            for name, guess in guesses.items()]  # fmt: skip
+    path = finish(
+        "figure_2_15", __doc__, arguments, rows, start, [arguments.seed], [rows_table(rows)]
+    )
+    draw(anchors[0], queries_of(folds[0].test), folds[0], path.with_suffix(".png"))
+    if arguments.size != "tiny":
+        check(rows)
+
+
+def queries_of(pool: Pool) -> Queries:
+    """Return examples of all leaves that are heard, some of each song and leaf."""
+    found, counts = Queries([], [], []), Counter[tuple[str, str]]()
+    for i in np.random.default_rng(0).permutation(len(pool.mixtures)):
+        scene, song = pool.scenes[i], str(pool.mixtures[i].group)
+        for leaf in sorted(pool.heard[i]):
+            if counts[song, leaf] < PER_SONG:
+                counts[song, leaf] += 1
+                found.sounds.append(scene.sources[scene.instruments.index(leaf)])
+                found.leaves.append(leaf)
+                found.songs.append(song)
+    return found
+
+
+def parents_of(fold: Fold, queries: Queries) -> list[str]:
+    """Return the parent of each query's leaf."""
+    return [fold.tree.path(leaf)[1] for leaf in queries.leaves]
+
+
+def untrained(network: HierarchicalQBE, pool: Pool) -> HierarchicalQBE:
+    """Return the same network with the weights that training begins with.
+
+    A step of no length settles the scale of its inputs.
+    """
+    start = clone(network).set_params(lr=1e-30, max_epochs=1, sampler__n_mixes=64, checkpoint=None)
+    return start.fit(pool.mixtures, pool.scenes)
+
+
+def mean_log_spectra(sounds: Sequence[Any]) -> np.ndarray:
+    """Return the mean over frames of each sound's log magnitudes, (n_sounds, n_bins)."""
+    spectra = []
+    for seen in STFT().fit_transform([Mixture(sound) for sound in sounds]):
+        magnitude = seen.magnitude
+        level = magnitude / magnitude.max()
+        spectra.append(np.log(np.maximum(level, FLOOR)).mean(axis=1))
+    return np.stack(spectra)
+
+
+def row_of(
+    name: str, truth: np.ndarray, guess: np.ndarray, songs: Sequence[str]
+) -> dict[str, Any]:
+    """Return the balanced accuracy of guesses, and its interval."""
+
+    def accuracy(chosen: np.ndarray) -> float:
+        right, parents = guess[chosen] == truth[chosen], truth[chosen]
+        return float(np.mean([right[parents == parent].mean() for parent in np.unique(parents)]))
+
+    low, high = bootstrap(accuracy, songs)
+    return {
+        "places": name,
+        "balanced_accuracy": accuracy(np.arange(len(truth))),
+        "low": low,
+        "high": high,
+        "n_parents": len(np.unique(truth)),
+        "n_songs": len(set(songs)),
+        "n_queries": len(truth),
+    }
+
+
+def check(rows: Sequence[dict[str, Any]]) -> None:
+    """Assert what the benchmark claims."""
+    found = {row["places"]: row["balanced_accuracy"] for row in rows}
+    least = max(BAR, found[UNTRAINED], found[SPECTRUM])
+    assert found[TRAINED] >= least, f"balanced accuracies: {found}"
+
+
+def draw(anchors: np.ndarray, queries: Queries, fold: Fold, path: Path) -> None:
+    """Draw anchors by t-SNE, coloured by parent; a leaf's name stands at the median of its own."""
+    scaled = StandardScaler().fit_transform(anchors)
+    perplexity = min(30, (len(scaled) - 1) / 3)
+    points = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(scaled)
+    parents, leaves = np.array(parents_of(fold, queries)), np.array(queries.leaves)
+    figure, axis = plt.subplots(figsize=(8, 6), layout="constrained")
+    for i, parent in enumerate(fold.tree.levels["level_2"]):
+        own = parents == parent
+        if own.any():
+            label = parent.replace("_", " ")
+            axis.scatter(*points[own].T, s=14, color=f"C{i}", alpha=0.7, label=label)
+    for leaf in np.unique(leaves):
+        place = np.median(points[leaves == leaf], axis=0)
+        box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "alpha": 0.8, "lw": 0}
+        axis.text(*place, leaf.replace("_", " "), ha="center", va="center", size=8, bbox=box)
+    axis.set(xticks=[], yticks=[])
+    axis.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()
