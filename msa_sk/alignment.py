@@ -13,9 +13,9 @@ from msa_sk.rolls import HIGHEST_PITCH, LOWEST_PITCH
 from msa_sk.spectral import STFT
 
 _FURTHEST, _CLOSE = 2.0, 0.1  # seconds: shifts that are tried, and those that do not matter
-_LEAST_NOTES = 12  # fewer tell nothing
+_LEAST_ONSETS = 8  # at different times; fewer tell nothing
 _FLOOR = 1e-3  # of the largest amplitude: what is quieter does not get louder
-_CLEARLY = 6.0  # standard deviations of how shifts fit by chance
+_CLEARLY = 5.0  # standard deviations of how shifts fit by chance
 
 
 def warn_of_lag(
@@ -24,7 +24,7 @@ def warn_of_lag(
     windows: Iterable[tuple[int, np.ndarray]],
     transformer: STFT,
 ) -> None:
-    """Warn of a score that is shifted in time, by the first window that has enough notes.
+    """Warn of a score that is shifted in time, by the first window in which enough notes begin.
 
     Parameters
     ----------
@@ -40,10 +40,8 @@ def warn_of_lag(
     ScoreWarning
         Saying by how many seconds.
     """
-    onsets = np.concatenate([[], *(notes.onset for notes in score.values())])
-    frames = onsets * transformer.frame_rate
     for first, magnitude in windows:
-        if np.sum((frames >= first) & (frames < first + magnitude.shape[1])) < _LEAST_NOTES:
+        if _n_onsets(score, transformer, first, magnitude.shape[1]) < _LEAST_ONSETS:
             continue
         lag = score_lag(magnitude, score, transformer, first)
         if lag:
@@ -78,12 +76,14 @@ def score_lag(
     Returns
     -------
     lag : float
-        0 where the score may be right, where few notes begin, and where nothing fits.
+        0 where the score may be right, where fewer than 8 notes begin, and where nothing fits.
     """
     rate = transformer.frame_rate
     furthest, close = round(_FURTHEST * rate), round(_CLOSE * rate)
     shifts = np.arange(-furthest, furthest + 1)
     n_frames = magnitude.shape[1]
+    if _n_onsets(score, transformer, first, n_frames) < _LEAST_ONSETS:
+        return 0.0
     total, count = np.zeros((2, len(shifts)))
     for name, notes in score.items():
         notes = notes.select((notes.pitch >= LOWEST_PITCH) & (notes.pitch <= HIGHEST_PITCH))
@@ -94,14 +94,19 @@ def score_lag(
             0
         )
         count += inside.sum(0)
-    usable = count >= max(_LEAST_NOTES, count.max() / 2)
-    if not usable[furthest]:
-        return 0.0
+    usable = count >= count[furthest] / 2
     fit = np.divide(total, count, out=np.full(len(shifts), -np.inf), where=usable)
     best = fit.argmax()
     gain = fit[best] - fit[furthest - close : furthest + close + 1].max()
     chance = 1.5 * np.median(np.abs(fit[usable] - np.median(fit[usable])))
     return float(shifts[best] / rate) if gain > _CLEARLY * chance else 0.0
+
+
+def _n_onsets(score: Mapping[str, Notes], transformer: STFT, first: int, n_frames: int) -> int:
+    """Return in how many of some frames notes begin."""
+    onsets = np.concatenate([[], *(notes.onset for notes in score.values())])
+    frames = np.unique(np.round(onsets * transformer.frame_rate)) - first
+    return int(np.sum((frames >= 0) & (frames < n_frames)))
 
 
 def _rises(magnitude: np.ndarray, transformer: STFT, percussive: bool) -> np.ndarray:

@@ -52,6 +52,15 @@ def test_a_note_lights_its_frames(onset, offset, frames):
     assert roll.sum() == len(frames)
 
 
+@given(st.integers(-20, 120), st.integers(1, 40))
+def test_a_roll_can_begin_anywhere(start, n_frames):
+    """It is that piece of the whole, with silence around."""
+    notes = Notes([0.1, 3.0, 3.1, 8.0], [2.0, 3.01, 7.0, 9.0], [60, 61, 60, 72])
+    around = np.pad(notes_to_roll(notes, 100, 10.0), [(0, 0), (20, 60)])
+    piece = notes_to_roll(notes, n_frames, 10.0, start)
+    np.testing.assert_array_equal(piece, around[:, 20 + start : 20 + start + n_frames])
+
+
 def test_the_keys_of_a_piano_fill_the_roll():
     notes = Notes(np.zeros(88), np.ones(88), np.arange(21, 109))
     assert notes_to_roll(notes, 1, 10.0).tolist() == [[1.0]] * 88

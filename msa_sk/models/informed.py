@@ -1,6 +1,7 @@
 """Separation that is told the score, and transcription that is told the sources (chapter 4)."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -41,8 +42,7 @@ _CHAPTER_4 = {"hint_size": 600, "hint_layers": 2, "hint_features": 512}
 class _Informed(NeuralEstimator):
     """What systems have in common that are told of each source: its score, or its sound.
 
-    A subclass says in ``_hint`` which field of a Mixture that is, and of a Scene; and in
-    ``_check_hint(mixture, known, others)`` what it has to be.
+    A subclass says in ``_hint`` which field of a Mixture that is, and of a Scene.
     """
 
     _hint: str
@@ -89,8 +89,9 @@ class _Informed(NeuralEstimator):
         names = ("hidden_size", "n_layers", "dropout", "batch_norm", "input_scale", *_OF_HINTS)
         return {name: getattr(self, name) for name in names}
 
+    @abstractmethod
     def _check_hint(self, mixture: Mixture, known: Sequence[str], others: bool) -> None:
-        raise NotImplementedError
+        """Refuse a hint that is missing, or not of these instruments, or does not last as long."""
 
     def _select(
         self, items: list[Spectrogram], scenes: list[Scene], name: str = "y"
@@ -123,10 +124,6 @@ class _Informed(NeuralEstimator):
         """Return the windows in which a mixture is heard that is longer than one."""
         assert self.window_seconds is not None
         return Windows(item, self.window_seconds)
-
-    def _before_training(self, module: Any, dataset: SceneDataset) -> None:
-        inputs = [one for one, _ in some_examples(dataset)]
-        module.standardise([torch.from_numpy(one["magnitude"]) for one in inputs])
 
 
 @extending(MaskInference, without=["body"])
@@ -177,9 +174,9 @@ class ScoreInformedSeparator(_Informed, MaskInference):
     the Scene in ``y``: that is teacher forcing, as in the paper. After a transcriber in a
     Pipeline it learns from notes as that finds them.
 
-    `predict` refuses a score that has none of `instruments_`'s names, or begins notes after the
-    mixture has ended; and warns, with a ScoreWarning that says by how many seconds, of one that
-    lies elsewhere in time than the recording.
+    `predict` refuses a score with notes of an instrument that training did not have, or that begin
+    after the mixture has ended. Of one that seems to be shifted in time it warns, with a
+    ScoreWarning that says by how many seconds.
 
     Examples
     --------

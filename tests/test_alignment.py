@@ -1,0 +1,90 @@
+"""Scores that lie where their recordings have them, and such that do not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from msa_sk import STFT, Notes
+from msa_sk.alignment import score_lag, warn_of_lag
+from msa_sk.datasets import make_scenes
+from msa_sk.exceptions import ScoreWarning
+
+RATE = 8000
+SEEN = STFT(sample_rate=RATE, n_fft=512, hop_length=128)
+
+
+@pytest.fixture(scope="module")
+def songs():
+    """Return four mixtures of 8 s, as magnitudes too, and their scores."""
+    X, y = make_scenes(4, duration=8.0, sample_rate=RATE, random_state=1)
+    magnitudes = [spectrogram.magnitude for spectrogram in SEEN.transform(X)]
+    scores = [dict(zip(scene.instruments, scene.notes, strict=True)) for scene in y]
+    return X, magnitudes, scores
+
+
+def moved(score, seconds):
+    """Return a score moved in time, without what would begin before 0."""
+    found = {}
+    for name, notes in score.items():
+        kept = notes.select(notes.onset + seconds >= 0)
+        found[name] = Notes(kept.onset + seconds, kept.offset + seconds, kept.pitch)
+    return found
+
+
+def lags(magnitudes, scores, seconds=0.0, **options):
+    return [
+        score_lag(magnitude, moved(score, seconds), SEEN, **options)
+        for magnitude, score in zip(magnitudes, scores, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05, -0.05])
+def test_right_scores_are_right(songs, seconds):
+    assert lags(*songs[1:], seconds) == [0.0] * 4
+
+
+@pytest.mark.parametrize("seconds", [-1.9, -0.5, -0.2, 0.2, 0.5, 1.9])
+def test_shifts_are_found(songs, seconds):
+    np.testing.assert_allclose(lags(*songs[1:], seconds), -seconds, atol=0.04)
+
+
+def test_the_level_of_the_recording_does_not_matter(songs):
+    _, magnitudes, scores = songs
+    quiet = [1e-6 * magnitude for magnitude in magnitudes]
+    assert lags(quiet, scores, 0.5) == lags(magnitudes, scores, 0.5)
+
+
+def test_what_fits_nowhere_is_not_said_to_be_shifted(songs):
+    _, magnitudes, scores = songs
+    assert lags(magnitudes, scores[1:] + scores[:1]) == [0.0] * 4
+    assert lags([0 * one for one in magnitudes], scores) == [0.0] * 4
+
+
+def test_few_notes_tell_nothing(songs):
+    _, magnitudes, scores = songs
+    few = [{"piano": score["piano"].select(slice(5))} for score in scores]
+    assert lags(magnitudes, few, 0.5) == [0.0] * 4
+    assert score_lag(magnitudes[0], {}, SEEN) == 0.0
+    chord = Notes(np.full(40, 1.5), np.full(40, 2.0), range(40, 80))
+    assert lags(magnitudes, [{"piano": chord}] * 4) == [0.0] * 4
+
+
+def test_a_stretch_is_compared_with_its_stretch_of_the_score(songs):
+    _, magnitudes, scores = songs
+    later = [magnitude[:, 125:] for magnitude in magnitudes]
+    assert lags(later, scores, first=125) == [0.0] * 4
+    np.testing.assert_allclose(lags(later, scores, 0.5, first=125), -0.5, atol=0.04)
+    np.testing.assert_allclose(lags(later, scores, -1.5), -0.5, atol=0.04)  # 2 s were cut off
+
+
+def test_the_first_window_with_enough_notes_is_asked(songs):
+    X, magnitudes, scores = songs
+    mixture, magnitude = X[0], magnitudes[0]
+    silence = np.zeros((SEEN.n_bins, 250))
+    late = {name: moved({name: notes}, 4.5)[name] for name, notes in scores[0].items()}
+    windows = [(0, silence), (250, magnitude)]  # the sound begins at 4 s, and notes at 4.5 s
+    with pytest.warns(ScoreWarning, match=r"0\.\d\d s too late: moved by -0\.\d\d s"):
+        warn_of_lag(mixture, late, windows, SEEN)
+    warn_of_lag(mixture, moved(scores[0], 4.0), windows, SEEN)
+    warn_of_lag(replace(mixture, notes={}), {}, windows, SEEN)

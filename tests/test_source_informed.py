@@ -1,0 +1,298 @@
+"""Transcription by the sources: what the network is told, and that it listens."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import Pipeline
+
+from msa_sk import (
+    STFT,
+    Clip,
+    MaskInference,
+    Mixture,
+    Notes,
+    Scene,
+    SourceInformedTranscriber,
+    Transcriber,
+    attach_truth,
+)
+from msa_sk.audio import write_audio
+from msa_sk.datasets import make_scenes
+from msa_sk.exceptions import AudioError, InputError, InstrumentError, ParameterError
+from msa_sk.nn.heads import RollHead
+from msa_sk.nn.informed import SourceInformedModule
+from msa_sk.nn.losses import roll_loss
+from msa_sk.spectral import channel_rms
+
+RATE = 8000
+SEEN = STFT(sample_rate=RATE, n_fft=256, hop_length=64)
+TINY = {
+    "hidden_size": 8,
+    "n_layers": 1,
+    "hint_size": 8,
+    "hint_features": 8,
+    "max_epochs": 1,
+    "validation_fraction": 0,
+    "transformer": SEEN,
+    "random_state": 0,
+    "device": "cpu",
+    "verbose": 0,
+}
+VARIANTS = ("vanilla", "processed", "residual")
+INSTRUMENTS = ("guitar", "piano")
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Return mixtures that bring their true sources along, and their scenes."""
+    X, y = make_scenes(4, INSTRUMENTS, duration=1.0, sample_rate=RATE, random_state=0)
+    return attach_truth(X, y), y
+
+
+@pytest.fixture(scope="module")
+def fitted(data):
+    return SourceInformedTranscriber(**TINY).fit(*data)
+
+
+def rolls_of(system, *mixtures):
+    return [scene.rolls for scene in system.predict(list(mixtures))]
+
+
+# ------------------------------------------------------------------------------ the network
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_all_variants_give_rolls(variant):
+    torch.manual_seed(0)
+    module = SourceInformedModule(
+        6,
+        2,
+        7,
+        variant=variant,
+        hidden_size=5,
+        n_layers=1,
+        dropout=0.0,
+        hint_size=4,
+        hint_layers=1,
+        hint_features=3,
+        input_scale="log",
+        batch_norm=True,
+        leaky_rolls=False,
+    )
+    assert module.body.lstm.input_size == 6 + (12 if variant == "vanilla" else 3)
+    heard, told = torch.rand(2, 6, 9), torch.rand(2, 2, 6, 9)
+    lengths = torch.tensor([5, 9])
+    found = module(heard, lengths, told)["roll"]
+    assert found.shape == (2, 2, 7, 9)
+    norm = module.norm.mean.clone(), module.hint_norm.mean.clone()
+    assert all(mean.abs().max() > 0 for mean in norm)
+    heard[0, :, 5:], told[0, ..., 5:] = 9.0, 9.0  # in the padding
+    torch.testing.assert_close(module(heard, lengths, told)["roll"][0, ..., :5], found[0, ..., :5])
+
+
+def test_rolls_of_leaky_relus():
+    """Section 6.2: the squared error of what is not cut yet."""
+    scores = torch.tensor([-2.0, 0.4, 3.0]).reshape(1, 1, 3, 1)
+    roll, valid = torch.tensor([0.0, 1.0, 1.0]).reshape(1, 1, 3, 1), torch.ones(1, 1)
+    expected = (0.02**2 + 0.6**2 + 2.0**2) / 3
+    assert roll_loss(scores, roll, valid, "leaky_mse").item() == pytest.approx(expected)
+    begun = RollHead(5, 7, 2, leaky=True)(torch.zeros(1, 1, 5))
+    torch.testing.assert_close(begun, torch.full((1, 2, 7, 1), 0.1))
+
+
+@pytest.mark.parametrize("cls", [Transcriber, SourceInformedTranscriber])
+def test_leaky_posteriors_are_cut_to_0_and_1(data, cls):
+    parameters = {k: v for k, v in TINY.items() if k in cls().get_params()}
+    leaky = cls(transcription_loss="leaky_mse", **{**parameters, "lr": 0.3, "max_epochs": 3})
+    found = np.concatenate(rolls_of(leaky.fit(*data), *data[0]), axis=-1)
+    assert found.min() == 0
+    assert found.max() == 1
+    assert ((found > 0) & (found < 1)).any()
+    with pytest.raises(ParameterError, match="expected 'leaky_mse', as it was fitted with"):
+        leaky.set_params(transcription_loss="mse").predict(data[0])
+    either = cls(transcription_loss="bce", **parameters).fit(*data)
+    either.set_params(transcription_loss="mse").predict(data[0])  # both have a sigmoid
+
+
+@pytest.mark.parametrize("cls", [Transcriber, SourceInformedTranscriber])
+def test_presets_have_the_values_of_sections_4_3_5_and_6_2(cls):
+    network = cls.from_preset("chapter4")
+    assert (network.hidden_size, network.n_layers, network.batch_norm) == (600, 4, True)
+    assert (network.batch_size, network.lr, network.lr_schedule) == (64, 3e-4, "decay")
+    assert network.transcription_loss == "leaky_mse"
+    assert (network.threshold, network.drum_threshold) == (0.8, 0.1)
+    if cls is SourceInformedTranscriber:
+        sizes = (network.hint_size, network.hint_layers, network.hint_features)
+        assert sizes == (600, 2, 512)
+
+
+# ------------------------------------------------------------------------- what it is told
+
+
+def test_it_is_told_magnitudes_on_the_scale_of_the_mixture(data):
+    """In training and in predict: those of a mixture that has one source are the mixture's."""
+    _, y = data
+    piano = y[0].source("piano")
+    mixture = Mixture(piano, RATE, sources={"piano": piano})
+    system = SourceInformedTranscriber(**TINY).fit(*data)
+    (item,) = system._accept([mixture])
+    scene = Scene(INSTRUMENTS, RATE, np.stack([0 * piano, piano]), (Notes(), Notes()))
+    inputs, _ = system._dataset([item], [scene])[0]
+    n_frames = inputs["magnitude"].shape[1]
+    np.testing.assert_allclose(inputs["sources"][1], inputs["magnitude"], rtol=1e-5, atol=1e-6)
+    assert not inputs["sources"][0].any()
+    told = system._told(item, 0, n_frames)["sources"]
+    expected = channel_rms(item.stft)[:, :n_frames]
+    np.testing.assert_allclose(told[1], expected, rtol=1e-5, atol=1e-6)
+    assert not told[0].any()
+
+
+def test_sources_that_a_mixture_brings_along_come_first(data):
+    (mixture, *_), (scene, *_) = data
+    swapped = dict(zip(INSTRUMENTS, scene.sources[::-1], strict=True))
+    system = SourceInformedTranscriber(sequence_length=1000, **TINY).fit(*data)
+
+    def told(mixture):
+        items = system._accept_training([mixture])
+        return system._dataset(items, [scene])[0][0]["sources"]
+
+    truth = told(replace(mixture, sources=None))
+    np.testing.assert_array_equal(told(replace(mixture, sources=swapped)), truth[::-1])
+
+
+@pytest.mark.parametrize("rate", [RATE, 11025])
+def test_windows_of_sources_are_those_of_the_whole(rate, tmp_path):
+    """Of samples and of files: a window reads what it needs, and some more."""
+    X, y = make_scenes(2, INSTRUMENTS, duration=4.0, sample_rate=rate, random_state=0)
+    samples = attach_truth(X, y)
+    system = SourceInformedTranscriber(**TINY).fit(samples, y)
+    clips = {
+        name: Clip(write_audio(tmp_path / f"{name}.wav", audio, rate, "FLOAT"))
+        for name, audio in samples[0].sources.items()
+    }
+    for mixture in (samples[0], replace(samples[0], sources=clips)):
+        (item,) = system._accept([mixture])
+        n_frames = 1 + len(item.audio) // SEEN.hop_length
+        whole = system._told(item, 0, n_frames)["sources"]
+        atol = 1e-6 if rate == RATE else 0.01 * whole.max()  # rates have no samples in common
+        for first, last in ((0, 200), (150, 350), (300, n_frames)):
+            piece = system._told(item, first, last)["sources"]
+            np.testing.assert_allclose(piece, whole[..., first:last], atol=atol)
+
+
+# ---------------------------------------------------------------------------- what it does
+
+
+def test_levels_do_not_matter_if_sources_have_the_mixtures(fitted, data):
+    mixture = data[0][0]
+    for gain in (1e-3, 1e3):
+        sources = {name: gain * audio for name, audio in mixture.sources.items()}
+        scaled = replace(mixture, audio=gain * mixture.audio, sources=sources)
+        one, other = rolls_of(fitted, mixture, scaled)
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_source_that_is_not_listed_is_silent(fitted, data):
+    mixture = data[0][0]
+    piano = {"piano": mixture.sources["piano"]}
+    silence = {**piano, "guitar": np.zeros_like(mixture.audio)}
+    listed, missing, both = rolls_of(
+        fitted, replace(mixture, sources=silence), replace(mixture, sources=piano), mixture
+    )
+    np.testing.assert_array_equal(listed, missing)
+    assert np.abs(both - missing).max() > 1e-3
+
+
+def test_it_learns_from_the_sources(data):
+    """Two tones sound all the time: which instrument has which is in the sources alone."""
+    time = np.arange(RATE) / RATE
+    X, y = [], []
+    for swap in (False, True) * 4:
+        pitches = (60, 67)[:: -1 if swap else 1]
+        sources = np.stack(
+            [np.sin(2 * np.pi * 440 * 2 ** ((p - 69) / 12) * time) for p in pitches]
+        ).astype(np.float32)
+        notes = tuple(Notes([0.0], [1.0], [p]) for p in pitches)
+        X.append(Mixture(sources.sum(axis=0), RATE))
+        y.append(Scene(("one", "other"), RATE, sources, notes))
+    training = {**TINY, "max_epochs": 12, "lr": 0.02, "batch_size": 8}
+    system = SourceInformedTranscriber("vanilla", **training).fit(X, y)
+    rolls = rolls_of(system, *attach_truth(X[:2], y[:2]))
+    for roll, scene in zip(rolls, y[:2], strict=True):
+        for posteriors, notes in zip(roll, scene.notes, strict=True):
+            means = posteriors.mean(axis=1)
+            (pitch,) = notes.pitch - 21
+            assert means.argmax() == pitch
+            assert means[pitch] > 0.6
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_in_windows_it_finds_what_it_finds_in_the_whole(variant):
+    X, y = make_scenes(2, INSTRUMENTS, duration=5.0, sample_rate=RATE, random_state=0)
+    X = attach_truth(X, y)
+    system = SourceInformedTranscriber(variant, **TINY).fit(X, y)
+    (whole,) = system.predict(X[:1])
+    pieces = list(system.set_params(window_seconds=2.0).stream(X[0]))
+    rolls = np.concatenate([piece.rolls for piece in pieces], axis=-1)
+    assert len(pieces) == 3
+    assert np.abs(rolls - whole.rolls).max() < 0.02
+
+
+SHORT = np.zeros(100, np.float32)
+FAULTS = [
+    (None, InputError, "its sources: a dict of instrument to audio, got None.*a Pipeline separ"),
+    ({"pianno": SHORT}, InstrumentError, "one of .'guitar', 'piano'.*Did you mean 'piano'"),
+    ({"piano": SHORT}, AudioError, r"\['piano'\]: expected 8000 samples, as its mix.*got 100"),
+    ({"piano": "no such.wav"}, AudioError, "no such.wav"),
+]
+
+
+@pytest.mark.parametrize(("sources", "error", "message"), FAULTS)
+def test_sources_that_do_not_fit_are_refused(fitted, data, sources, error, message):
+    mixture = replace(data[0][1], sources=sources)
+    with pytest.raises(error, match=message):
+        fitted.predict([data[0][0], mixture])
+    if sources is not None:
+        with pytest.raises(error, match=message):
+            SourceInformedTranscriber(**TINY).fit([data[0][0], mixture], data[1][:2])
+
+
+def test_training_needs_sources_from_somewhere(data):
+    X, y = [replace(one, sources=None) for one in data[0]], list(data[1])
+    y[2] = replace(y[2], sources=None)
+    with pytest.raises(InputError, match=r"X\[2\]: expected a mixture with sources, or a true"):
+        SourceInformedTranscriber(**TINY).fit(X, y)
+
+
+# ----------------------------------------------------------------- separate, then transcribe
+
+
+def chain():
+    sizes = {k: v for k, v in TINY.items() if not k.startswith("hint")}
+    steps = [
+        ("separate", MaskInference(**sizes)),
+        ("transcribe", SourceInformedTranscriber(**TINY)),
+    ]
+    return Pipeline(steps)
+
+
+def test_a_separator_gives_the_sources(data):
+    X, y = [replace(one, sources=None) for one in data[0]], data[1]
+    pipeline = chain().fit(X, y)
+    (scene,) = pipeline.predict(X[:1])
+    assert scene.sources is None
+    separator, transcriber = (step for _, step in pipeline.steps)
+    (filled,) = separator.transform(X[:1])
+    assert set(filled.sources) == set(INSTRUMENTS)
+    np.testing.assert_array_equal(scene.rolls, transcriber.predict([filled])[0].rolls)
+
+
+def test_the_chain_is_validated_and_searched(data):
+    X, y = [replace(one, sources=None) for one in data[0]], data[1]
+    assert np.isfinite(cross_val_score(chain(), X, y, cv=2)).all()
+    grid = {"transcribe__threshold": [0.3, 0.5]}
+    search = GridSearchCV(chain(), grid, cv=2).fit(X, y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
