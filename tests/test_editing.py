@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from msa_sk.exceptions import (
     SilenceWarning,
 )
 
+ROOT = Path(__file__).parents[1]
 RATE = 8000
 TINY = {"transformer": STFT(RATE, 256, 64)}
 NETWORK = {"hidden_size": 8, "n_layers": 1, "hint_size": 8, "hint_features": 8, "max_epochs": 1}
@@ -267,6 +269,26 @@ def test_silence_stays_silent(systems):
         scene = session.move("piano", "guitar")
     assert not scene.sources.any()
     assert [len(scene.notes_of(name)) for name in ("guitar", "piano")] == [1, 0]
+
+
+def test_the_benchmark_runs_and_its_claims_can_fail(tmp_path, monkeypatch):
+    if not (ROOT / "benchmarks").is_dir():
+        pytest.skip("the benchmarks are not installed with the package")
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks import editing_speed
+
+    monkeypatch.setitem(editing_speed.SIZES, "tiny", editing_speed.Size(4, 1.0, 1.0, 1))
+    monkeypatch.setattr(editing_speed, "N_WINDOWS", 2)
+    arguments = ["--size", "tiny", "--seed", "3", "--results", str(tmp_path)]
+    editing_speed.main(arguments)
+    report = json.loads((tmp_path / "editing_speed-tiny.json").read_text())
+    assert report["command"] == "python -m benchmarks.editing_speed --size tiny --seed 3"
+    assert [row["holds"] for row in report["rows"]] == [True, None] * 4
+    for row in report["rows"]:
+        assert row["ratio"] == pytest.approx(row["peer"] / row["ours"])
+    monkeypatch.setattr(editing_speed, "TOLERANCE", -1.0)
+    with pytest.raises(AssertionError, match="an edit: .* difference <= -1"):
+        editing_speed.main(arguments)
 
 
 # ------------------------------------------------------------------------------------ the log
