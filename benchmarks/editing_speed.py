@@ -79,8 +79,8 @@ def main(argv: list[str] | None = None) -> None:
         time.perf_counter() - start,
         packages=("librosa",),
         note="Median seconds of one thread: ours is the edit, peer the whole separated anew (of "
-        "an undoing, the edit that is undone); ratio: the median of peer / ours; passed: the seconds "
-        "that went by, on a machine that did other work as well.",
+        "an undoing, the edit that is undone); ratio: the median of peer / ours; passed: the "
+        "seconds that went by, on a machine that did other work as well.",
     )
     conclude(path, rows)
 
