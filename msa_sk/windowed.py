@@ -11,6 +11,7 @@ import numpy as np
 
 from msa_sk._progress import progress
 from msa_sk._validation import check_parameters
+from msa_sk.alignment import warn_of_lag
 from msa_sk.base import SpectralEstimator, only, warn_of_silence
 from msa_sk.decoding import NoteDecoder
 from msa_sk.exceptions import InputError
@@ -31,8 +32,9 @@ class WindowedEstimator(SpectralEstimator):
     windows, all of them divided by the level of the whole; what all must share, as the centres
     of clusters, ``_survey`` finds beforehand, and what is known of a window besides, as its
     piece of a score, ``_told`` says. ``_decoder`` makes notes of rolls. Where the tag
-    ``score_informed`` says so, mixtures must have notes that fit (`msa_sk.score`), and scenes
-    have them too. ``_whole_magnitude`` is that of a mixture in one piece.
+    ``score_informed`` says so, mixtures must have notes that fit (`msa_sk.score`,
+    `msa_sk.alignment`), and scenes have them too. ``_whole_magnitude`` is that of a mixture in
+    one piece.
     """
 
     @abstractmethod
@@ -85,7 +87,13 @@ class WindowedEstimator(SpectralEstimator):
     def _whole_magnitude(self, item: Spectrogram) -> np.ndarray: ...
 
     def _predict_one(self, item: Spectrogram) -> Scene:
-        return self._scene_of(self._whole_magnitude(item), item)
+        magnitude = self._whole_magnitude(item)
+        self._warn_of_lag(item, [(0, magnitude)])
+        return self._scene_of(magnitude, item)
+
+    def _warn_of_lag(self, item: Spectrogram, windows: Iterable[tuple[int, np.ndarray]]) -> None:
+        if self._scene_tags().get("score_informed"):
+            warn_of_lag(item.mixture, item.mixture.notes or {}, windows, self.transformer_)
 
     def _scene_of(self, magnitude: np.ndarray, item: Spectrogram, survey: Any = None) -> Scene:
         """Return the scene of a mixture in one piece, from what `_look` takes."""
@@ -131,8 +139,13 @@ class WindowedEstimator(SpectralEstimator):
     ) -> Iterator[Scene]:
         item, bounds = windows.spectrogram, windows.bounds
         mixture = item.mixture
-        magnitudes = (self._magnitude(spectrum, level) for spectrum in windows.spectra())
-        survey = self._survey(item, magnitudes, len(bounds))
+
+        def magnitudes() -> Iterator[np.ndarray]:
+            return (self._magnitude(spectrum, level) for spectrum in windows.spectra())
+
+        starts = [first for first, _ in bounds]
+        self._warn_of_lag(item, zip(starts, magnitudes(), strict=True))
+        survey = self._survey(item, magnitudes(), len(bounds))
 
         def looks() -> Iterator[tuple[np.ndarray, Heads]]:
             pairs = zip(windows.spectra(), bounds, strict=True)

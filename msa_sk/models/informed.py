@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,6 @@ import torch
 
 from msa_sk._sklearn import StrOptions, whole
 from msa_sk._validation import from_preset
-from msa_sk.alignment import warn_of_lag
 from msa_sk.audio import fit_length
 from msa_sk.decoding import pitch_weights
 from msa_sk.exceptions import AudioError, InputError
@@ -34,7 +33,7 @@ from msa_sk.spectral import Spectrogram, channel_rms
 from msa_sk.templates import harmonic_templates
 from msa_sk.windows import Heads, Windows
 
-_OF_HINTS = {"variant": "residual", "hint_size": 128, "hint_layers": 1, "hint_features": 128}
+_OF_HINTS = {"variant": "vanilla", "hint_size": 128, "hint_layers": 1, "hint_features": 128}
 # Section 4.3.5; the rest is in the preset of the class below it.
 _CHAPTER_4 = {"hint_size": 600, "hint_layers": 2, "hint_features": 512}
 
@@ -120,11 +119,6 @@ class _Informed(NeuralEstimator):
         hint: dict[str, Any] = {self._hint: tuple(own.values())}
         return Scene(tuple(own), mixture.rate, **hint)
 
-    def _windows(self, item: Spectrogram) -> Windows:
-        """Return the windows in which a mixture is heard that is longer than one."""
-        assert self.window_seconds is not None
-        return Windows(item, self.window_seconds)
-
 
 @extending(MaskInference, without=["body"])
 class ScoreInformedSeparator(_Informed, MaskInference):
@@ -137,7 +131,7 @@ class ScoreInformedSeparator(_Informed, MaskInference):
 
     Parameters
     ----------
-    variant : {"vanilla", "processed", "residual"}, default="residual"
+    variant : {"vanilla", "processed", "residual"}, default="vanilla"
         What becomes of the rolls (figure 4.3): they go to the body as they are; through
         recurrent layers of their own before; or through these with a skip around them.
     hint_size, hint_layers : int, default=128, 1
@@ -267,18 +261,6 @@ class ScoreInformedSeparator(_Informed, MaskInference):
         score = score_of(item.mixture, self.instruments_, self.has_rest_)
         return {"score": _rolls(score, item, first, last)}
 
-    def _predict_one(self, item: Spectrogram) -> Scene:
-        magnitude = LevelledSTFT.of(item).magnitude
-        self._warn_of_lag(item, [(0, magnitude)])
-        return self._scene_of(magnitude, item)
-
-    def _survey(self, item: Spectrogram, magnitudes: Iterator[np.ndarray], n_windows: int) -> None:
-        starts = (first for first, _ in self._windows(item).bounds)
-        self._warn_of_lag(item, zip(starts, magnitudes, strict=True))
-
-    def _warn_of_lag(self, item: Spectrogram, windows: Iterable[tuple[int, np.ndarray]]) -> None:
-        warn_of_lag(item.mixture, item.mixture.notes or {}, windows, self.transformer_)
-
 
 @extending(Transcriber, without=["body"])
 class SourceInformedTranscriber(_Informed, Transcriber):
@@ -290,7 +272,7 @@ class SourceInformedTranscriber(_Informed, Transcriber):
 
     Parameters
     ----------
-    variant : {"vanilla", "processed", "residual"}, default="residual"
+    variant : {"vanilla", "processed", "residual"}, default="vanilla"
         What becomes of the sources' spectra: they go to the body as they are; through recurrent
         layers of their own before; or through these with a skip around them.
     hint_size, hint_layers : int, default=128, 1
@@ -411,7 +393,8 @@ class SourceInformedTranscriber(_Informed, Transcriber):
         self, item: Spectrogram, magnitudes: Iterator[np.ndarray], n_windows: int
     ) -> float:
         """Return what sources are multiplied by."""
-        return 1 / (self._windows(item).level() * window_norm(item))
+        level = Windows(item, self.window_seconds or math.inf).level()
+        return 1 / (level * window_norm(item))
 
     def _look_at(
         self, magnitudes: Sequence[np.ndarray], survey: Any, told: Sequence[Any]
