@@ -6,6 +6,7 @@ from itertools import compress
 from pathlib import Path
 
 import numpy as np
+import pytest
 import yaml
 from sklearn.model_selection import GridSearchCV
 from trees import jams, write_noise, write_notes, write_sum
@@ -13,12 +14,14 @@ from trees import jams, write_noise, write_notes, write_sum
 import msa_sk
 from msa_sk.audio import write_audio
 from msa_sk.datasets import make_scenes
+from msa_sk.editing import OPERATIONS
 from msa_sk.midi import write_midi
 from msa_sk.testing import CHECKS
 
 ROOT = Path(__file__).parents[1]
 OWN_DATA = ROOT / "docs" / "own_data.md"
 CERBERUS = ROOT / "docs" / "cerberus.md"
+EDITING = ROOT / "docs" / "editing.md"
 FAULTS = ROOT / "docs" / "faults.md"
 LOSS_WEIGHTS = ROOT / "docs" / "loss_weights.md"
 RATE = 8000
@@ -246,3 +249,23 @@ def test_what_the_page_of_cerberus_cites_exists():
     results = re.findall(r"`(\w+-(?:tiny|small|paper)\.md)`", text)
     assert results
     assert all((ROOT / "benchmarks" / "results" / result).exists() for result in results)
+
+
+def test_the_page_of_editing_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    *_, names = run(EDITING)
+    printed, text = capsys.readouterr().out, EDITING.read_text("utf-8")
+    *levels, edit = printed.splitlines()
+    assert len(levels) == 2
+    for line in levels:
+        instrument = line.split(":")[0]
+        expected = re.search(rf"^    {instrument}: from ([\d.]+) to ([\d.]+) dB$", text, re.M)
+        found = re.findall(r"[\d.]+", line)
+        for value, on_page in zip(found, expected.groups(), strict=True):
+            assert float(value) == pytest.approx(float(on_page), abs=0.2)
+    assert edit in re.sub(r"\s+", " ", text)
+    operations = re.findall(r"^\| `(\w+)\(instrument", text, re.M)
+    assert operations == list(OPERATIONS)
+    assert [path.name for path in (tmp_path / "stems").glob("*.wav")] != []
+    assert (EDITING.parent / "editing.png").is_file()
+    assert [one["operation"] for one in names["session"].log] == ["move", "delete", "add"]

@@ -1,5 +1,6 @@
 """The examples run, as users run them, at their smallest size."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,3 +25,20 @@ def test_search_weights(tmp_path):
     table = (out / "table.md").read_text()
     for system in ("NMF", "default weights, longer", "chosen weights, longer", "chosen weights"):
         assert table.count(f"| {system} |") == 2  # of separation, and of notes
+
+
+def test_edit_notes(tmp_path):
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "edit_notes.py", "--out", tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "editing.png").read_bytes().startswith(b"\x89PNG")
+    stems = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.wav")}
+    assert stems == {
+        f"{when}/{name}.wav" for when in ("before", "after") for name in ("piano", "guitar")
+    }
+    levels = [re.findall(r"([\d.]+) dB", line) for line in done.stdout.splitlines()[:2]]
+    assert all(float(a) > float(b) + 3 for b, a in zip(*levels, strict=True))
