@@ -65,14 +65,14 @@ class Size(NamedTuple):
 
 SIZES = {
     "tiny": Size(
-        *(8, 2, 2.0, 4, 8, 12, 1),
-        {"hidden_size": 16, "n_layers": 1, "max_epochs": 4, "lr": 0.01},
+        *(16, 2, 2.0, 4, 8, 8, 1),
+        {"hidden_size": 16, "n_layers": 1, "max_epochs": 3, "lr": 0.01},
         {"query_size": 8, "query_length": 16, "embedding_size": 4},
     ),
     "small": Size(
-        *(None, 2, 4.0, 40, 1_000, 200, 1),
-        {"max_epochs": 8, "sequence_length": 126, "precision": "auto"},
-        {},
+        *(None, 2, 4.0, 40, 1_000, 210, 1),
+        {"sequence_length": 32, "max_epochs": 8, "precision": "auto"},
+        {"query_length": 32},
     ),
     "paper": Size(  # sections 2.4.1 and 2.4.2
         *(None, 2, 10.0, None, 20_000, 1_500, 1),
