@@ -219,6 +219,11 @@ class EditSession:
         return self._scene
 
     @property
+    def notes(self) -> dict[str, Notes]:
+        """The notes as they are now, also of instruments that stay in the mixture."""
+        return _notes_in(self._scores[self._n_done])
+
+    @property
     def log(self) -> list[dict[str, Any]]:
         """The edits in effect, as dicts for JSON: ``operation``, and what it was given."""
         return _as_json(self._edits[: self._n_done])

@@ -261,6 +261,20 @@ def test_notes_take_their_sound_along(song, systems):
     assert before.source("guitar").any()
 
 
+def test_an_instrument_that_stays_in_the_mixture_can_be_edited(song):
+    mixture, truth = song
+    piano = NMFSeparator(score_informed=True, instruments=["piano"], max_iter=50, **TINY)
+    session = EditSession(piano.fit([mixture], [truth]), mixture)
+    before = session.scene
+    assert before.instruments == ("piano",)
+    assert set(session.notes) == {"piano", "guitar"}
+    after = session.move("guitar", "piano")
+    assert len(session.notes["guitar"]) == 0
+    assert len(after.notes_of("piano")) == sum(map(len, truth.notes))
+    rest = [np.sum(np.square(scene.residual(mixture))) for scene in (before, after)]
+    assert rest[1] < 1e-3 * rest[0]
+
+
 def test_silence_stays_silent(systems):
     score = {"piano": Notes([0.1], [0.2], [60])}
     with pytest.warns(SilenceWarning):

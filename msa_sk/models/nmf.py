@@ -186,7 +186,7 @@ class NMFSeparator(WindowedEstimator):
         Longer mixtures are separated in windows of that length, an eighth of which overlaps
         with the next; None takes them whole. Iterations may then end later or earlier: some
         thousandths of the mixture's level, none with ``tol=0``. Blind, spectra are learnt once
-        for all windows.
+        for all windows; told the score, anew in each.
     blind : bool, default=False
     n_sources : int, default=2
         How many sources a blind separation gives.
