@@ -1,5 +1,7 @@
 """Separation by a score: what the network is told, and that it listens."""
 
+import functools
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +9,9 @@ import pytest
 import torch
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline
+from test_docs import ROOT, run
 
+import msa_sk
 from msa_sk import (
     STFT,
     IncoherentMixing,
@@ -459,3 +463,39 @@ def test_the_chain_is_validated_and_searched(data):
     search = GridSearchCV(chain(), grid, cv=2).fit(X, y)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     assert search.best_estimator_["separate"].variant == "vanilla"
+
+
+# ------------------------------------------------------------------------------- the page
+
+PAGE = ROOT / "docs" / "score_informed.md"
+
+
+def test_the_page_runs(monkeypatch):
+    short = functools.partial(make_scenes, duration=0.5, sample_rate=RATE)
+    monkeypatch.setattr(msa_sk.datasets, "make_scenes", short, False)
+    seen = STFT(sample_rate=RATE, n_fft=512, hop_length=256)
+    tiny = {"hidden_size": 8, "n_layers": 1, "max_epochs": 1, "transformer": seen, "verbose": 0}
+    systems = ("MaskInference", "Transcriber", "ScoreInformedSeparator")
+    for name in (*systems, "SourceInformedTranscriber"):
+        made = functools.partial(getattr(msa_sk, name), **tiny)
+        monkeypatch.setattr(msa_sk, name, made, False)
+    *_, names = run(PAGE)
+    assert names["scene"].instruments == INSTRUMENTS
+    assert len(names["scene"].notes) == len(names["notes"]) == 2
+
+
+def test_what_the_page_cites_exists():
+    cited = re.findall(r"`(test_\w+\.py)::(test_\w+)`", PAGE.read_text("utf-8"))
+    assert len(cited) > 15
+    for file, name in cited:
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text("utf-8")
+
+
+def test_its_table_of_defaults_holds():
+    text = PAGE.read_text("utf-8")
+    assert ScoreInformedSeparator().variant == "vanilla"
+    assert '| `variant` | residual is best | default "vanilla" |' in text
+    assert ScoreInformedSeparator().mask_activation == "softmax"
+    assert "| `mask_activation` | leaky ReLU | default softmax" in text
+    assert ScoreInformedSeparator().roll_input == "pitches"
+    assert '`roll_input="harmonics"`, off by default' in text
