@@ -19,12 +19,13 @@ from msa_sk import (
     Notes,
     Scene,
     ScoreInformedSeparator,
+    SourceInformedTranscriber,
     Transcriber,
     attach_truth,
     load,
 )
 from msa_sk.datasets import make_scenes
-from msa_sk.exceptions import InputError, InstrumentError, NotesError, ScoreWarning
+from msa_sk.exceptions import InputError, InstrumentError, NotesError, ParameterError, ScoreWarning
 from msa_sk.neural.data import collate, some_examples
 from msa_sk.nn.bodies import InputNorm
 from msa_sk.nn.heads import MaskHead
@@ -378,6 +379,19 @@ def test_saved_and_loaded_it_gives_the_same_bytes(data, tmp_path):
     copy = load(separator.save(tmp_path / "model.msa"))
     for one, other in zip(separator.predict(data[0]), copy.predict(data[0]), strict=True):
         np.testing.assert_array_equal(one.sources, other.sources)
+
+
+@pytest.mark.parametrize("cls", [ScoreInformedSeparator, SourceInformedTranscriber])
+def test_it_goes_on_from_what_it_knows(data, cls):
+    X, y = data
+    system = cls(**TINY, warm_start=True).fit(X, y)
+    system.set_params(lr=1e-30, n_layers=2).fit(X, y)
+    again = cls(**TINY).partial_fit(X, y).partial_fit(X, y)
+    assert again.n_iter_ == 2
+    others = [Scene(("guitar", "lute"), RATE, one.sources, one.notes) for one in y]
+    bare = [Mixture(one.audio, RATE) for one in X]
+    with pytest.raises(ParameterError, match="of the fit before, guitar, piano, got guitar, lute"):
+        system.fit(bare, others)
 
 
 # -------------------------------------------------------------------- scores that do not fit

@@ -13,7 +13,7 @@ from msa_sk._sklearn import StrOptions, whole
 from msa_sk._validation import from_preset
 from msa_sk.audio import fit_length
 from msa_sk.decoding import pitch_weights
-from msa_sk.exceptions import AudioError, InputError
+from msa_sk.exceptions import AudioError, InputError, ParameterError
 from msa_sk.models.family import MaskInference, Transcriber
 from msa_sk.neural.data import (
     Example,
@@ -111,6 +111,16 @@ class _Informed(NeuralEstimator):
                 )
         return super()._select(items, scenes, name)
 
+    def _start_from(self, start: dict[str, Any]) -> None:
+        if list(self.instruments_) != start["instruments"]:
+            raise ParameterError(
+                f"{type(self).__name__}(warm_start=)",
+                f"the instruments of the fit before, {', '.join(start['instruments'])}",
+                ", ".join(self.instruments_),
+                "Fit a clone: what the network is told is in their order.",
+            )
+        super()._start_from(start)
+
     def _told_in_training(self, mixture: Mixture, scene: Scene) -> Scene:
         """Return a Scene of what a mixture brings along, or else of the truth."""
         own = getattr(mixture, self._hint)
@@ -166,7 +176,7 @@ class ScoreInformedSeparator(_Informed, MaskInference):
     -----
     `fit` takes the score from `Mixture.notes` where that is given, and else the true notes from
     the Scene in ``y``: that is teacher forcing, as in the paper. After a transcriber in a
-    Pipeline it learns from notes as that finds them.
+    Pipeline it learns from notes as that finds them. `warm_start` wants the same instruments.
 
     `predict` refuses a score with notes of an instrument that training did not have, or that begin
     after the mixture has ended. Of one that seems to be shifted in time it warns, with a
@@ -253,9 +263,9 @@ class ScoreInformedSeparator(_Informed, MaskInference):
         return {"score": _rolls(score, spectrogram, 0, levelled.magnitude.shape[-1])}
 
     def _before_training(self, module: Any, dataset: SceneDataset) -> None:
-        super()._before_training(module, dataset)
-        scores = [torch.from_numpy(one["score"]) for one, _ in some_examples(dataset)]
-        module.hint_norm.standardise(scores)
+        inputs = [one for one, _ in some_examples(dataset)]
+        module.standardise([torch.from_numpy(one["magnitude"]) for one in inputs])
+        module.hint_norm.standardise([torch.from_numpy(one["score"]) for one in inputs])
 
     def _told(self, item: Spectrogram, first: int, last: int) -> Example:
         score = score_of(item.mixture, self.instruments_, self.has_rest_)
@@ -298,7 +308,7 @@ class SourceInformedTranscriber(_Informed, Transcriber):
     -----
     `fit` takes the sources from `Mixture.sources` where these are given, and else the true ones
     from the Scene in ``y``: that is teacher forcing, as in the paper. After a separator in a
-    Pipeline it learns from sources as that finds them.
+    Pipeline it learns from sources as that finds them. `warm_start` wants the same instruments.
 
     Sources are divided by the level of their mixture: louder or softer together, they have the
     same notes.

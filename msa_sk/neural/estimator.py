@@ -59,7 +59,8 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
 
     - ``_make_module(n_bins, n_sources)`` gives the network, a torch module that takes
       ``magnitude`` (n_batch, n_bins, n_frames), ``lengths`` (n_batch,) and the names of heads
-      that are ``wanted``, and returns a dict of raw heads;
+      that are ``wanted``, and returns a dict of raw heads; it also takes what ``_make_inputs``
+      tells in training, and ``_told`` or ``_look_at`` in predict;
     - ``_make_loss()`` gives ``(terms, loss)``: the names of the loss terms and a callable
       ``loss(heads, target) -> dict of Tensor``;
     - ``_make_target(spectrogram, levelled, scene)`` gives the arrays that the loss reads;

@@ -48,7 +48,12 @@ _TINY: dict[str, list[dict]] = {
     "QueryByExample": [{**_SMALL_QUERIES, "level": 2}],
     "ScoreInformedSeparator": [
         _SMALL_INFORMED,
-        {**_SMALL_INFORMED, "variant": "vanilla", "mask_activation": "leaky_relu"},
+        {
+            **_SMALL_INFORMED,
+            "variant": "residual",
+            "roll_input": "harmonics",
+            "mask_activation": "leaky_relu",
+        },
     ],
     "SourceInformedTranscriber": [
         _SMALL_INFORMED,
