@@ -11,6 +11,7 @@ from typing import Any
 import joblib
 import numpy as np
 
+from msa_sk._validation import check_parameters
 from msa_sk.notes import Notes
 from msa_sk.records import Mixture, Scene
 from msa_sk.spectral import Spectrogram
@@ -30,7 +31,8 @@ class Retouch:
     at some windows of a long mixture together, and a network's masks may differ from that by
     rounding; all else is as there.
 
-    Spectra and masks are kept: 15 MB for each minute of each channel, and of each source.
+    Spectra, masks and samples are kept: at 16 kHz about 15 MB for each minute of each channel, and
+    12 MB of each source.
 
     Parameters
     ----------
@@ -41,11 +43,14 @@ class Retouch:
 
     Raises
     ------
+    ParameterError
+        If a parameter of the system is out of range.
     InputError
         If the system cannot take the mixture, or its notes.
     """
 
     def __init__(self, system: WindowedEstimator, mixture: Mixture):
+        check_parameters(system)
         (self._item,) = system._accept([mixture])
         self._system = system
         seconds = system.window_seconds or math.inf

@@ -1,5 +1,6 @@
 """Edits of notes, and sessions that hear them: exact, undoable, and no more work than needed."""
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -259,6 +260,12 @@ def test_notes_take_their_sound_along(song, systems):
     assert not scene.source("guitar").any()
     np.testing.assert_allclose(scene.source("piano"), mixture.audio, atol=1e-6)
     assert before.source("guitar").any()
+
+
+def test_windows_that_cannot_be_are_refused(song, systems):
+    broken = copy.copy(systems["NMF"]).set_params(window_seconds=0)
+    with pytest.raises(ParameterError, match=r"NMFSeparator\(window_seconds=\): expected"):
+        EditSession(broken, song[0])
 
 
 def test_an_instrument_that_stays_in_the_mixture_can_be_edited(song):
