@@ -41,9 +41,9 @@ def warn_of_lag(
         Saying by how many seconds.
     """
     for first, magnitude in windows:
-        if _n_onsets(score, transformer, first, magnitude.shape[1]) < _LEAST_ONSETS:
-            continue
         lag = score_lag(magnitude, score, transformer, first)
+        if lag is None:
+            continue
         if lag:
             warnings.warn(
                 f"The notes of {mixture!r} seem to come {abs(lag):.2f} s too "
@@ -56,7 +56,7 @@ def warn_of_lag(
 
 def score_lag(
     magnitude: np.ndarray, score: Mapping[str, Notes], transformer: STFT, first: int = 0
-) -> float:
+) -> float | None:
     """Return by how many seconds the notes of a score come too early; below 0, too late.
 
     A shift of up to 2 s fits as well as pitches get louder, on average, where their notes would
@@ -75,38 +75,33 @@ def score_lag(
 
     Returns
     -------
-    lag : float
-        0 where the score may be right, where fewer than 8 notes begin, and where nothing fits.
+    lag : float or None
+        0 where the score may be right, or nothing fits; None where fewer than 8 notes begin.
     """
-    rate = transformer.frame_rate
+    rate, n_frames = transformer.frame_rate, magnitude.shape[1]
     furthest, close = round(_FURTHEST * rate), round(_CLOSE * rate)
     shifts = np.arange(-furthest, furthest + 1)
-    n_frames = magnitude.shape[1]
-    if _n_onsets(score, transformer, first, n_frames) < _LEAST_ONSETS:
-        return 0.0
     total, count = np.zeros((2, len(shifts)))
+    begun: set[int] = set()
     for name, notes in score.items():
-        notes = notes.select((notes.pitch >= LOWEST_PITCH) & (notes.pitch <= HIGHEST_PITCH))
+        frame = np.round(notes.onset * rate).astype(int) - first
+        kept = (notes.pitch >= LOWEST_PITCH) & (notes.pitch <= HIGHEST_PITCH)
+        kept &= (frame >= -furthest) & (frame < n_frames + furthest)
+        row, frame = notes.pitch[kept] - LOWEST_PITCH, frame[kept]
+        begun.update(frame[(frame >= 0) & (frame < n_frames)].tolist())
+        place = frame + shifts[:, None]  # of each note, by each shift
+        inside = (place >= 0) & (place < n_frames)
         rise = _rises(magnitude, transformer, name == "drums")
-        frame = np.round(notes.onset * rate).astype(int)[:, None] + (shifts - first)
-        inside = (frame >= 0) & (frame < n_frames)
-        total += (rise[notes.pitch - LOWEST_PITCH, frame.clip(0, n_frames - 1).T].T * inside).sum(
-            0
-        )
-        count += inside.sum(0)
+        total += (rise[row, place.clip(0, n_frames - 1)] * inside).sum(axis=1)
+        count += inside.sum(axis=1)
+    if len(begun) < _LEAST_ONSETS:
+        return None
     usable = count >= count[furthest] / 2
     fit = np.divide(total, count, out=np.full(len(shifts), -np.inf), where=usable)
     best = fit.argmax()
     gain = fit[best] - fit[furthest - close : furthest + close + 1].max()
     chance = 1.5 * np.median(np.abs(fit[usable] - np.median(fit[usable])))
     return float(shifts[best] / rate) if gain > _CLEARLY * chance else 0.0
-
-
-def _n_onsets(score: Mapping[str, Notes], transformer: STFT, first: int, n_frames: int) -> int:
-    """Return in how many of some frames notes begin."""
-    onsets = np.concatenate([[], *(notes.onset for notes in score.values())])
-    frames = np.unique(np.round(onsets * transformer.frame_rate)) - first
-    return int(np.sum((frames >= 0) & (frames < n_frames)))
 
 
 def _rises(magnitude: np.ndarray, transformer: STFT, percussive: bool) -> np.ndarray:

@@ -64,10 +64,10 @@ def test_what_fits_nowhere_is_not_said_to_be_shifted(songs):
 def test_few_notes_tell_nothing(songs):
     _, magnitudes, scores = songs
     few = [{"piano": score["piano"].select(slice(5))} for score in scores]
-    assert lags(magnitudes, few, 0.5) == [0.0] * 4
-    assert score_lag(magnitudes[0], {}, SEEN) == 0.0
-    chord = Notes(np.full(40, 1.5), np.full(40, 2.0), range(40, 80))
-    assert lags(magnitudes, [{"piano": chord}] * 4) == [0.0] * 4
+    chord = {"piano": Notes(np.full(40, 1.5), np.full(40, 2.0), range(40, 80))}
+    too_high = {"piano": Notes(range(7), range(1, 8), [120] * 7)}
+    for scores in (few, [chord] * 4, [too_high] * 4, [{}] * 4):
+        assert lags(magnitudes, scores, 0.5) == [None] * 4
 
 
 def test_a_stretch_is_compared_with_its_stretch_of_the_score(songs):
