@@ -59,7 +59,7 @@ REPEATED = ("Mask inference", "Transcription", "Cerberus")  # with other seeds
 # Training songs are also rendered in other keys and with other pianos: those of single songs are
 # eight programs, of which some are in one song alone.
 PROGRAMS = {"piano": range(8)}
-PER_SONG = 40  # excerpts to learn from
+PER_SONG = 80  # excerpts to learn from, and as many of its versions
 PER_TEST_SONG = 10
 
 
@@ -90,7 +90,7 @@ _PAPER = {  # sections 3.3.3 and 3.3.5
 }
 SIZES = {
     "tiny": Size(24, 2, 1, 16, 10, 8, 1, _SHORT | {"max_epochs": 3, "hidden_size": 16}),
-    "small": Size(None, 3, 4, 18_000, 300, 100, 3, _SHORT | {"max_epochs": 1}),
+    "small": Size(None, 3, 8, 18_000, 300, 100, 3, _SHORT | {"max_epochs": 1}),
     "paper": Size(None, 4, 8, 20_000, 300, 100, 3, _PAPER),
 }
 
