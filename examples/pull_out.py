@@ -3,15 +3,16 @@
     python examples/pull_out.py --song song.wav --sound guitar.wav --start 1.5
 
 A network learns, from composed songs or with ``--midi`` and ``--soundfont`` from rendered ones,
-what belongs together: it is asked by an example, and answers with the sound itself, with its group,
-and with its family. Training takes some minutes and is kept: ``--model pull-out-out/asked.msa``
-asks the same network again. Without a song and a sound both are composed, so that the answer can be
-scored. ``--quick`` shows the way in half a minute; such a network has learnt next to nothing.
+what belongs together: it is asked by an example, and answers with the sound itself, with its
+group, and with its family. Training takes some minutes and is kept: with ``--model
+pull-out-out/asked.msa`` the same network is asked again. Without a song and a sound both are
+composed, so that the answer can be scored. ``--quick`` shows the way in half a minute; such a
+network has learnt next to nothing.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -85,7 +86,7 @@ def train(arguments: argparse.Namespace, out: Path) -> HierarchicalQBE:
 def compose(arguments: argparse.Namespace) -> tuple[Hierarchy, list, list]:
     """Return composed scenes of all leaves."""
     X, y = make_scenes(
-        16 if arguments.quick else 600,
+        16 if arguments.quick else 200,
         TREE.leaves,
         duration=4.0,
         sample_rate=arguments.rate,
@@ -114,19 +115,18 @@ def render(arguments: argparse.Namespace, out: Path) -> tuple[Hierarchy, list, l
 
 def the_song(arguments: argparse.Namespace) -> tuple[Mixture, Scene | None]:
     """Return a song with the example that it is asked by, and its levels where they are known."""
-    sound: Any = None
+    sound = None
     if arguments.sound:
-        sound = Clip(arguments.sound, start=arguments.start, duration=SECONDS)
+        sound = Mixture(Clip(arguments.sound, start=arguments.start, duration=SECONDS))
     if arguments.song:
         return Mixture(arguments.song, query=sound), None
-    (mixture, other), scenes = make_scenes(
-        2, TREE.leaves, duration=8.0, sample_rate=arguments.rate, random_state=1
-    )
-    if sound is None:
-        sound = scenes[1].source(LEAF)[: round(SECONDS * arguments.rate)]
-        _, (truth,) = scenes_along(TREE, LEAF, [mixture], scenes[:1])
-        return Mixture(mixture.audio, arguments.rate, query=Mixture(sound, arguments.rate)), truth
-    return Mixture(mixture.audio, arguments.rate, query=sound), None
+    rate = arguments.rate
+    (song, _), scenes = make_scenes(2, TREE.leaves, duration=8.0, sample_rate=rate, random_state=1)
+    if sound:
+        return replace(song, query=sound), None
+    sound = Mixture(scenes[1].source(LEAF), rate).excerpt(0.0, SECONDS)
+    _, (truth,) = scenes_along(TREE, LEAF, [song], scenes[:1])
+    return replace(song, query=sound), truth
 
 
 def describe(song: Mixture, estimate: Scene, truth: Scene | None) -> str:
@@ -144,23 +144,17 @@ def describe(song: Mixture, estimate: Scene, truth: Scene | None) -> str:
 def draw(song: Mixture, estimate: Scene, transformer: STFT) -> Figure:
     """Draw the example, the song, and the three levels, the broadest first."""
     sounds = {"the example": song.query, "the song": song}
-    sounds |= {
-        name.replace("_", " "): Mixture(estimate.source(name), estimate.sample_rate)
-        for name in reversed(estimate.instruments)
-    }
+    for name in reversed(estimate.instruments):
+        sounds[name.replace("_", " ")] = Mixture(estimate.source(name), estimate.sample_rate)
     figure = Figure(figsize=(8, 1.7 * len(sounds)), dpi=100, layout="constrained")
     axes = figure.subplots(len(sounds), 1)
-    top = None
+    peak = None
     for axis, (title, sound) in zip(axes, sounds.items(), strict=True):
-        mixture = sound if isinstance(sound, Mixture) else Mixture(sound)
-        seen = Spectrogram(mixture, **transformer.get_params())
+        seen = Spectrogram(sound, **transformer.get_params())
         level = 20 * np.log10(np.maximum(seen.magnitude, 1e-9))
-        if title != "the example":
-            top = (
-                level.max() if top is None else top
-            )  # all that comes out of the song has its scale
-        peak = level.max() if top is None else top
-        extent = (0, mixture.duration, 0, transformer.sample_rate / 2000)
+        if sound is song.query or sound is song:  # what comes out of the song has its scale
+            peak = level.max()
+        extent = (0, sound.duration, 0, transformer.sample_rate / 2000)
         axis.imshow(level, origin="lower", aspect="auto", extent=extent, vmin=peak - 60, vmax=peak)
         axis.set_title(title, loc="left", fontsize=9)
         axis.set_ylabel("kHz", fontsize=8)

@@ -24,6 +24,7 @@ CERBERUS = ROOT / "docs" / "cerberus.md"
 EDITING = ROOT / "docs" / "editing.md"
 FAULTS = ROOT / "docs" / "faults.md"
 LOSS_WEIGHTS = ROOT / "docs" / "loss_weights.md"
+HIERARCHICAL = ROOT / "docs" / "hierarchical.md"
 RATE = 8000
 TINY = {"hidden_size": 8, "n_layers": 1, "max_epochs": 1, "verbose": 0}
 PROGRAMS = {"piano": 0, "guitar": 25}
@@ -242,13 +243,35 @@ def test_the_table_of_the_family_holds():
         assert ("separate_by" in cls().get_params()) == (sources == "masks or clusters")
 
 
-def test_what_the_page_of_cerberus_cites_exists():
-    text = CERBERUS.read_text("utf-8")
-    for file, name in re.findall(r"`(test_\w+\.py)::(test_\w+)`", text):
+def test_the_page_on_hierarchies_runs(monkeypatch):
+    tiny = TINY | {"transformer": msa_sk.STFT(n_fft=256, hop_length=128)}
+    for name in ("HierarchicalQBE", "SourceSpecificSeparator"):
+        small = functools.partial(getattr(msa_sk, name), **tiny)
+        monkeypatch.setattr(msa_sk, name, small, False)
+    mixing = functools.partial(with_few_mixtures, msa_sk.QueryMixing)
+    monkeypatch.setattr(msa_sk, "QueryMixing", mixing, False)
+    names = ("guitar", "piano", "organ", "flute", "brass")
+    X, y = make_scenes(10, names, duration=0.5, random_state=0)
+    monkeypatch.setattr(msa_sk.datasets, "make_scenes", lambda *args, **kwargs: (10 * X, 10 * y))
+    *_, names = run(HIERARCHICAL)
+    levels = ("level_1", "level_2", "level_3")
+    assert names["estimate"].instruments == names["pianos"].instruments_ == levels
+    assert names["anchors"].shape == (2, 20)
+    assert names["y"][0].instruments == levels[1:]
+    assert set(names["search"].best_params_) == {"constraint"}
+    top, rest = names["estimate"].source("level_3"), names["estimate"].residual(names["song"])
+    np.testing.assert_allclose(top + rest, names["song"].audio, atol=1e-6)
+
+
+@pytest.mark.parametrize("page", [CERBERUS, HIERARCHICAL], ids=lambda page: page.stem)
+def test_what_pages_cite_exists(page):
+    text = page.read_text("utf-8")
+    tests = re.findall(r"`(test_\w+\.py)::(test_\w+)`", text)
+    assert tests
+    for file, name in tests:
         assert f"def {name}(" in (ROOT / "tests" / file).read_text("utf-8")
-    results = re.findall(r"`(\w+-(?:tiny|small|paper)\.md)`", text)
-    assert results
-    assert all((ROOT / "benchmarks" / "results" / result).exists() for result in results)
+    for result in re.findall(r"`(\w+-(?:tiny|small|paper)\.md)`", text):
+        assert (ROOT / "benchmarks" / "results" / result).exists()
 
 
 def test_the_page_of_editing_runs(tmp_path, monkeypatch, capsys):

@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
+from msa_sk.audio import read_audio, write_audio
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -42,3 +46,40 @@ def test_edit_notes(tmp_path):
     }
     levels = [re.findall(r"([\d.]+) dB", line) for line in done.stdout.splitlines()[:2]]
     assert all(float(a) > float(b) + 3 for b, a in zip(*levels, strict=True))
+
+
+def test_pull_out(tmp_path):
+    def run(*options):
+        done = subprocess.run(
+            [sys.executable, EXAMPLES / "pull_out.py", "--rate", "8000", *options],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    out, levels = tmp_path / "pull-out-out", ("level_1", "level_2", "level_3")
+    table = run("--quick")
+    assert (out / "pull_out.png").read_bytes().startswith(b"\x89PNG")
+    rows = [[part.strip() for part in row.split("|")] for row in table.splitlines() if "|" in row]
+    assert tuple(row[1] for row in rows[2:]) == levels
+    # Each level is part of the next.
+    loudness = [float(row[2]) for row in rows[2:]]
+    assert loudness == sorted(loudness)
+    assert all(np.isfinite(float(row[3])) for row in rows[2:])
+
+    random = np.random.default_rng(0)
+    song, sound = (random.normal(0, 0.1, seconds * 11025) for seconds in (3, 5))
+    write_audio(tmp_path / "song.wav", song, 11025, "FLOAT")
+    write_audio(tmp_path / "sound.wav", sound, 11025, "FLOAT")
+    files = ("--song", "song.wav", "--sound", "sound.wav", "--start", "1.5")
+    run("--model", str(out / "asked.msa"), *files)
+    top, rest, between = (
+        read_audio(out / f"{name}.wav") for name in ("level_3", "the_rest", "between_1_and_2")
+    )
+    assert {rate for _, rate in (top, rest, between)} == {11025}
+    np.testing.assert_allclose(top[0] + rest[0], song, atol=1e-3)
+    halves = [read_audio(out / f"{name}.wav")[0] for name in levels[:2]]
+    np.testing.assert_allclose(between[0], sum(halves) / 2, atol=1e-3)
