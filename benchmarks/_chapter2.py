@@ -46,6 +46,7 @@ SALIENT_DB = -30.0
 LEAF = "effected_guitars"  # SSS has its path: of all leaves that have siblings most songs hold it
 RAREST = "brass"  # of the leaves that are left; each fold has its share of songs with it
 SONGS_PER_FOLD = 3  # hold a leaf, or it is left out
+LEAST_SHARE = 0.05  # of the excerpts of a song with a leaf, the mean over songs
 GAIN_DB = 6.0  # how far apart leaves are moved in training mixtures
 
 
@@ -185,15 +186,21 @@ def cut(tree: Hierarchy, songs: Songs, size: Size) -> Pool:
 def askable(tree: Hierarchy, pool: Pool) -> list[str]:
     """Return the leaves that are heard in two songs or more, with a relative where they have any.
 
-    The example that is asked with is of another song than the mixture.
+    The example that is asked with is of another song than the mixture. Left out are leaves that
+    are so rarely heard where a song holds them that a sampler would look for them in vain.
     """
-    songs = defaultdict(set)
-    for mixture, heard in zip(pool.mixtures, pool.heard, strict=True):
-        for leaf in heard:
+    found: dict[str, dict] = defaultdict(lambda: defaultdict(list))
+    for mixture, scene, heard in zip(*pool, strict=True):
+        for leaf in set(scene.instruments).intersection(tree.leaves):
             relatives = tree.relatives(leaf)
-            if not relatives or heard.intersection(relatives):
-                songs[leaf].add(mixture.group)
-    return [leaf for leaf in tree.leaves if len(songs[leaf]) > 1]
+            has_relative = not relatives or bool(heard.intersection(relatives))
+            found[leaf][mixture.group].append(leaf in heard and has_relative)
+
+    def is_found(leaf: str) -> bool:
+        shares = [np.mean(each) for each in found[leaf].values()]
+        return np.count_nonzero(shares) > 1 and float(np.mean(shares)) > LEAST_SHARE
+
+    return [leaf for leaf in tree.leaves if is_found(leaf)]
 
 
 class Test(NamedTuple):

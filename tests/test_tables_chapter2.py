@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks._chapter2 import Pool, askable, bootstrap
 from benchmarks._fits import Direction, compare_scores, verdicts
-from msa_sk import Hierarchy, Mixture
+from msa_sk import Hierarchy, Mixture, Scene
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("table_2_3", "table_2_4", "table_2_5", "figure_2_14", "figure_2_15", "figure_2_16")
@@ -127,11 +127,16 @@ def test_figures_say_what_they_show(results):
 def test_a_leaf_is_asked_for_if_two_songs_have_it_beside_a_relative():
     tree = Hierarchy.from_dict({"keys": {"piano": 0, "organ": 16}, "basses": {"bass": 33}})
     heard = [{"piano", "organ"}, {"piano"}, {"piano", "bass"}, {"organ", "piano"}, {"bass"}]
-    songs = ["a", "b", "a", "c", "d"]
-    mixtures = [Mixture(np.zeros(8), group=song) for song in songs]
-    assert askable(tree, Pool(mixtures, heard, heard)) == ["piano", "organ", "bass"]
-    alone = Pool(mixtures[1:], heard[1:], heard[1:])
-    assert askable(tree, alone) == ["bass"]
+    mixtures = [Mixture(np.zeros(8), group=song) for song in "abacd"]
+    scenes = [Scene(("piano", "organ", "bass"), 8000, np.zeros((3, 8)))] * 5
+    pool = Pool(mixtures, scenes, heard)
+    assert askable(tree, pool) == ["piano", "organ", "bass"]
+    assert askable(tree, pool.select(range(1, 5))) == ["bass"]
+    silent = pool.select([0, 2, 3, 4] + 60 * [1])
+    assert askable(tree, silent) == ["piano", "organ", "bass"]  # one song of four
+    many = [Mixture(np.zeros(8), group=f"other {i}") for i in range(60)]
+    rare = Pool(mixtures + many, scenes + 60 * scenes[:1], heard + 60 * [{"piano"}])
+    assert askable(tree, rare) == []
 
 
 def test_intervals_are_over_songs():
