@@ -5,10 +5,10 @@ is that figure's without the leaves that too few songs hold, which stay in the m
 are those in which some leaf and a relative of it are above -30 dB (section 2.4.1), and leaves
 under two top nodes or more, so that no level is all of the mixture.
 
-Plan of the size small: two folds, and in each of them 18 trainings of some 8 minutes on one slow
-core: five for the path of SSS (with the constraint and without; three single levels, in one fit),
-five for queries, and eight with less data. Table 2.3 needs 4 of them, table 2.4 takes 2 of these
-and 6 more, table 2.5 2 and 8 more: on two cores half an hour to an hour and a half each.
+Plan of the size small: two folds, and in each of them sixteen fits of five to ten minutes on one
+slow core, that of three single levels of SSS somewhat more. Table 2.3 needs four of them, table
+2.4 two of these and four more, table 2.5 two and eight more; on two cores that nothing else uses,
+half an hour to an hour for each table.
 """
 
 import argparse
@@ -44,9 +44,9 @@ LEVELS = {"level_3": "Level 3", "level_2": "Level 2", "level_1": "Level 1"}
 COLUMNS = {"all": "All", **LEVELS}  # of the paper's tables
 SALIENT_DB = -30.0
 LEAF = "effected_guitars"  # SSS has its path: of all leaves that have siblings most songs hold it
-RAREST = "brass"  # of the leaves that are left; each fold has its share of songs with it
+EVENLY = "brass"  # held by few songs, of which each fold has its share
 SONGS_PER_FOLD = 3  # hold a leaf, or it is left out
-LEAST_SHARE = 0.05  # of the excerpts of a song with a leaf, the mean over songs
+LEAST_SHARE = 0.05  # of the excerpts of a song that holds a leaf it is heard in, on average
 GAIN_DB = 6.0  # how far apart leaves are moved in training mixtures
 
 
@@ -157,7 +157,7 @@ def make_folds(size: Size) -> list[Fold]:
     print(f"{len(songs[0])} songs hold {held} leaves; {len(tree.leaves)} have songs enough")
     return [
         Fold(number, tree, cut(tree, train, size), cut(tree, test, size))
-        for number, ([train], test) in enumerate(split(songs, [], size.n_folds, (RAREST,)))
+        for number, ([train], test) in enumerate(split(songs, [], size.n_folds, (EVENLY,)))
     ]
 
 
