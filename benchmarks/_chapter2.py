@@ -390,7 +390,6 @@ def bootstrap(
 
 Paper = Mapping[str, Sequence[float]]  # by system, the means of `COLUMNS`; NaN where there is none
 
-
 #: Gives rows and Markdown from the folds, the size and the seeds.
 More = Callable[[Sequence[Fold], Size, Sequence[int]], tuple[list[dict[str, Any]], list[str]]]
 
@@ -439,6 +438,7 @@ def make_table(
         found += verdicts(comparison, _directions(paper, own))
     header = [*COLUMNS.values(), *(f"paper: {title}" for title in COLUMNS.values())]
     tables = [
+        about(folds),
         markdown_table(["SI-SDRi (dB)", *header], lines),
         "What the paper found, and what the intervals of the difference over songs say:\n",
         rows_table(found),
@@ -447,6 +447,17 @@ def make_table(
     rows += [*found, *more_rows]
     finish(name, doc, arguments, rows, start, seeds, [*tables, *more_tables])
     return arguments.size, rows
+
+
+def about(folds: Sequence[Fold]) -> str:
+    """Return a sentence about the data."""
+    tests = [fold.test for fold in folds]
+    songs = {mixture.group for test in tests for mixture in test.mixtures}
+    numbers = [len(nodes) for nodes in folds[0].tree.levels.values()]
+    return (
+        f"{len(songs)} songs, tested on in {len(folds)} parts; nodes by level, the leaves first: "
+        f"{numbers}; asked for are {', '.join(askable(folds[0].tree, tests[0]))}.\n"
+    )
 
 
 def finish(
