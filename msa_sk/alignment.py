@@ -15,7 +15,7 @@ from msa_sk.spectral import STFT
 _FURTHEST, _CLOSE = 2.0, 0.1  # seconds: shifts that are tried, and those that do not matter
 _LEAST_ONSETS = 8  # at different times; fewer tell nothing
 _FLOOR = 1e-3  # of the largest amplitude: what is quieter does not get louder
-_CLEARLY = 5.0  # standard deviations of how shifts fit by chance
+_CLEARLY, _BY = 5.0, 0.2  # standard deviations of how shifts fit by chance; a share of how well
 
 
 def warn_of_lag(
@@ -59,8 +59,9 @@ def score_lag(
 ) -> float | None:
     """Return by how many seconds the notes of a score come too early; below 0, too late.
 
-    A shift of up to 2 s fits as well as pitches get louder, on average, where their notes would
-    then begin. It has to fit clearly better than none.
+    A shift fits as well as pitches get louder, on average, where their notes would then begin. It
+    has to fit clearly better than none. Shifts of up to 2 s are tried, or a quarter of what there
+    is.
 
     Parameters
     ----------
@@ -79,7 +80,7 @@ def score_lag(
         0 where the score may be right, or nothing fits; None where fewer than 8 notes begin.
     """
     rate, n_frames = transformer.frame_rate, magnitude.shape[1]
-    furthest, close = round(_FURTHEST * rate), round(_CLOSE * rate)
+    furthest, close = min(round(_FURTHEST * rate), n_frames // 4), round(_CLOSE * rate)
     shifts = np.arange(-furthest, furthest + 1)
     total, count = np.zeros((2, len(shifts)))
     begun: set[int] = set()
@@ -101,7 +102,8 @@ def score_lag(
     best = fit.argmax()
     gain = fit[best] - fit[furthest - close : furthest + close + 1].max()
     chance = 1.5 * np.median(np.abs(fit[usable] - np.median(fit[usable])))
-    return float(shifts[best] / rate) if gain > _CLEARLY * chance else 0.0
+    is_clear = gain > max(_CLEARLY * chance, _BY * fit[best])
+    return float(shifts[best] / rate) if is_clear else 0.0
 
 
 def _rises(magnitude: np.ndarray, transformer: STFT, percussive: bool) -> np.ndarray:
