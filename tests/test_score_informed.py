@@ -511,5 +511,5 @@ def test_its_table_of_defaults_holds():
     assert '| `variant` | residual is best | default "vanilla" |' in text
     assert ScoreInformedSeparator().mask_activation == "softmax"
     assert "| `mask_activation` | leaky ReLU | default softmax" in text
-    assert ScoreInformedSeparator().roll_input == "pitches"
-    assert '`roll_input="harmonics"`, off by default' in text
+    assert ScoreInformedSeparator().roll_input == "harmonics"
+    assert 'default `roll_input="harmonics"`; "pitches" in the preset' in text

@@ -148,10 +148,10 @@ class ScoreInformedSeparator(_Informed, MaskInference):
         Units per direction, and layers, that the rolls go through; the paper has 600 and 2.
     hint_features : int, default=128
         Numbers that these make of the rolls in each frame; the paper has 512.
-    roll_input : {"pitches", "harmonics"}, default="pitches"
+    roll_input : {"pitches", "harmonics"}, default="harmonics"
         "harmonics" tells of notes a second time, where masks are made: bins near a note's
         harmonics, or in a drum's band, are its instrument's by so much more, by gains that are
-        learnt. The network learns faster so.
+        learnt. The network learns faster so. The paper has "pitches" alone.
     mask_activation : {"softmax", "sigmoid", "leaky_relu"}, default="softmax"
         How masks come to lie between 0 and 1. "softmax" lets those of all sources, the rest
         included, add up to 1: sources and rest are the mixture, whatever the score. "sigmoid"
@@ -198,7 +198,7 @@ class ScoreInformedSeparator(_Informed, MaskInference):
     _hint = "notes"
     _own = {
         **_OF_HINTS,
-        "roll_input": "pitches",
+        "roll_input": "harmonics",
         "mask_activation": "softmax",
         "batch_norm": True,
     }
@@ -206,6 +206,7 @@ class ScoreInformedSeparator(_Informed, MaskInference):
         "chapter4": {
             **MaskInference._presets["chapter4"],
             **_CHAPTER_4,
+            "roll_input": "pitches",
             "mask_activation": "leaky_relu",
         }
     }
