@@ -14,7 +14,6 @@ from msa_sk.spectral import STFT
 
 _FURTHEST, _CLOSE = 2.0, 0.1  # seconds: shifts that are tried, and those that do not matter
 _LEAST_ONSETS = 8  # at different times; fewer tell nothing
-_FLOOR = 1e-3  # of the largest amplitude: what is quieter does not get louder
 _CLEARLY, _BY = 5.0, 0.2  # standard deviations of how shifts fit by chance; a share of how well
 
 
@@ -109,8 +108,7 @@ def score_lag(
 def _rises(magnitude: np.ndarray, transformer: STFT, percussive: bool) -> np.ndarray:
     """Return how much louder each pitch gets in each frame than it does on average, (88, ...)."""
     weights = pitch_weights(transformer.sample_rate, transformer.n_fft, percussive)
-    amplitude = np.sqrt(weights @ np.square(magnitude[: weights.shape[1]]))
-    level = np.log(np.maximum(amplitude, _FLOOR * amplitude.max(initial=0) or 1.0))
-    rise = np.zeros_like(level)
-    rise[:, 1:-1] = np.maximum(level[:, 2:] - level[:, :-2], 0)
+    loudness = (weights @ np.square(magnitude[: weights.shape[1]])) ** 0.25  # roots of amplitudes
+    rise = np.zeros_like(loudness)
+    rise[:, 1:-1] = np.maximum(loudness[:, 2:] - loudness[:, :-2], 0)
     return rise - rise.mean(axis=1, keepdims=True)
