@@ -95,6 +95,7 @@ def test_tables(results, name, systems, n_directions):
     assert {row["verdict"] for row in directions} <= VERDICTS
     page = (results / f"{name}-tiny.md").read_text()
     assert all(page.count(f"\n| {system} |") == 1 for system in systems)
+    assert "nodes by level, the leaves first: [4, 4, 3]; asked for are string_ensembles," in page
 
 
 def test_what_two_queries_of_a_mixture_give(results):
