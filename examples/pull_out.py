@@ -71,7 +71,7 @@ def train(arguments: argparse.Namespace, out: Path) -> HierarchicalQBE:
         hidden_size=16 if quick else 128,
         sequence_length=32,
         query_length=32,
-        max_epochs=1 if quick else 8,
+        max_epochs=1 if quick else 20,
         validation_fraction=0,
         transformer=STFT(sample_rate=arguments.rate),
         precision="auto",
@@ -172,7 +172,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--model", help="a network that was saved before, instead of training")
     parser.add_argument("--midi", help="folder of MIDI files to learn from, with --soundfont")
     parser.add_argument("--soundfont", help="an .sf2 or .sf3 file")
-    parser.add_argument("--mixtures", type=int, default=750, help="of each of 8 passes")
+    parser.add_argument("--mixtures", type=int, default=300, help="of each of 20 passes")
     parser.add_argument("--rate", type=int, default=16000, help="Hz, of the network")
     parser.add_argument("--out", default="pull-out-out", help="folder for what is written")
     parser.add_argument("--quick", action="store_true", help="half a minute: only shows the way")
