@@ -85,6 +85,7 @@ _PAPER = {  # sections 3.3.3 and 3.3.5
     "lr": 2e-4,
     "lr_schedule": "constant",
     "max_epochs": 100,
+    "validation_fraction": 0,  # songs that are held out would be in other mixtures
     "precision": "auto",
     "num_workers": 8,
 }
@@ -145,7 +146,7 @@ def fit_system(
     def data() -> Songs:
         return mix_incoherent(*lessons(fold, instruments), n_mixtures, random_state=seed)
 
-    songs = f"{size.n_songs or 'all'}songs-{size.n_versions}versions-fold{fold.number}of"
+    songs = f"{size.n_songs or 'all'}songs-{PER_SONG}x{size.n_versions}-fold{fold.number}of"
     kind = "".join(filter(str.isalnum, name)).lower()
     what = f"{'-'.join(instruments)}-{songs}{size.n_folds}-{n_mixtures}mixtures-seed{seed}-{kind}"
     return fit_once(system, what, data)

@@ -41,12 +41,12 @@ def _of_the_paper(cls: Any, **own: Any) -> Callable[..., SceneEstimator]:
 
 
 NETWORKS = {
-    BASELINE: _of_the_paper(MaskInferenceTranscriber),
+    BASELINE: _of_the_paper(MaskInferenceTranscriber, batch_norm=True),
     **{name: _of_the_paper(ScoreInformedSeparator, variant=name) for name in VARIANTS},
 }
 TRANSCRIBERS = {
-    BASELINE: _of_the_paper(MaskInferenceTranscriber),
-    "Transcription": _of_the_paper(Transcriber),
+    BASELINE: NETWORKS[BASELINE],
+    "Transcription": _of_the_paper(Transcriber, batch_norm=True),
     **{name: _of_the_paper(SourceInformedTranscriber, variant=name) for name in VARIANTS},
 }
 # As in chapter 3, but the networks learn for a third of the time.
@@ -56,7 +56,10 @@ SIZES: dict[str, Size] = {
     "paper": _chapter3.SIZES["paper"]._replace(
         # So many passes over 20,000 mixtures are the paper's 100,000 steps.
         n_seeds=1,
-        parameters={"preset": "chapter4", "max_epochs": 320, "precision": "auto"},
+        parameters={
+            **{"preset": "chapter4", "max_epochs": 320, "precision": "auto"},
+            "validation_fraction": 0,
+        },
     ),
 }
 #: The instruments of each test, and how a fold's mixtures are made.

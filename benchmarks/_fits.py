@@ -88,7 +88,7 @@ class Direction(NamedTuple):
     system: str
     other: str
     metric: str
-    difference: float  # the paper's
+    difference: float  # the paper's; infinite where it is not from a paper
     instrument: str = ""  # all at once, or the only one
 
 
@@ -116,7 +116,7 @@ def verdicts(comparison: Comparison, directions: Iterable[Direction]) -> list[di
                 "claim": f"{system} {'above' if difference > 0 else 'below'} {other}",
                 **({"instrument": instrument} if instrument else {}),
                 "metric": metric,
-                "paper": round(difference, 2),
+                "paper": round(difference, 2) if np.isfinite(difference) else None,
                 "ours": float(np.nanmean(ours - others)),
                 "low": float(low),
                 "high": float(high),

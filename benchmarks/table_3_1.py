@@ -7,8 +7,8 @@ every song is tested on once, by networks that have not heard it. All networks h
 which begins at the same weights, the same training mixtures and the same training; weights of the
 losses are those of the defaults of Cerberus (0.1, 1, 1) with some of them 0, as our terms are not
 scaled as the paper's are. NMF learns 60 spectra for each instrument. Intervals and tests are over
-the songs of the piano, of which there are fewer. Three networks are trained with several seeds;
-what counts is the mean of their scores of each mixture.
+the songs of the piano, of which there are fewer, as if those of the guitar were given. Three
+networks are trained with several seeds; what counts is the mean of their scores of each mixture.
 
 The bars, asserted for the size small and above:
 

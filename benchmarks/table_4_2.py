@@ -1,12 +1,12 @@
 """Table 4.2: transcription that is told the sources, against what hears the mixture alone.
 
 Songs are rendered from the MIDI files and the SoundFont of the folder MSA_SK_DATA and
-cross-validated by song. All networks have the same body, training mixtures and training: sources
-of different songs, mixed at levels up to 6 dB apart. MI + TR finds masks besides notes and hears
-the mixture alone; the three variants are told the true sources, in training and in the test. The
-test is excerpts of one song in which at least two of four instruments play 5 notes or more, with
-nothing else in the mixture. Drums are scored by the onsets of their notes alone. Intervals and
-tests are over songs.
+cross-validated by song. All networks have the same body after a batch normalization, the same
+training mixtures and the same training: sources of different songs, mixed at levels up to 6 dB
+apart. MI + TR finds masks besides notes and hears the mixture alone; the three variants are told
+the true sources, in training and in the test. The test is excerpts of one song in which at least
+two of four instruments play 5 notes or more, with nothing else in the mixture. Drums are scored by
+the onsets of their notes alone. Intervals and tests are over songs.
 
 Nothing is claimed but that all runs; the table says which of the paper's directions are found.
 

@@ -170,6 +170,7 @@ def test_a_note_has_bins_that_no_other_shares():
     scene = Scene(("a", "b"), 16000, notes=(Notes(*low), Notes([0.5, 2.0], [1.5, 3.0], [69, 57])))
     alone = harmonic_bins(57, 513, 15.625)
     shared = harmonic_bins(69, 513, 15.625)
-    assert {*own_bins(scene, Notes(*low))} == {*alone} - {*shared}
-    assert {*own_bins(scene, Notes(*later))} == {*alone}
-    assert not {*own_bins(scene, Notes(*octave))} & {*alone}
+    assert {*own_bins(scene, "a", Notes(*low))} == {*alone} - {*shared}
+    assert {*own_bins(scene, "b", Notes(*later))} == {*alone}
+    assert not {*own_bins(scene, "b", Notes(*octave))} & {*alone}
+    assert not len(own_bins(scene, "b", Notes(*low)))  # the other one's has them all
