@@ -395,7 +395,7 @@ def test_what_no_query_can_be_drawn_for_is_refused(rng):
     with pytest.raises(InstrumentError, match=message):
         QueryMixing(Hierarchy.from_dict({"keys": {"organ": 16}})).prepare(X, y)
     draws = QueryMixing(TREE, min_level_db=0.0).prepare(X, y)
-    with pytest.raises(InputError, match=r"is above 0 dB and so is one .* got none in 200 draws"):
+    with pytest.raises(InputError, match=r"is above 0 dB and so is one .* got none"):
         draws.draw(0, 0)
 
 

@@ -6,7 +6,7 @@ that is resumed, or spread over processes, meets the same mixtures as one that i
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -37,7 +37,6 @@ LEVEL_DB = -25.0  # RMS of a source, relative to full scale, before its random o
 
 _COUNTED = whole(0)
 _CHANGES, _ORDER = range(2)  # what a generator is for: streams of one seed must not meet
-_TRIES = 200  # to find a salient source
 
 
 def mix_incoherent(
@@ -171,6 +170,18 @@ class Songs:
             return None
         k = np.searchsorted(edges, rng.integers(edges[-1]), side="right")
         return int(self.scenes[self.first[k] + rng.integers(self.count[k])])
+
+    def shuffled(self, rng: np.random.Generator, without: Collection[int] = ()) -> Iterator[int]:
+        """Give the scenes of all songs but some: the first one is as likely as another.
+
+        Where songs are balanced, one song's scenes come after another's.
+        """
+        allowed = np.flatnonzero(~np.isin(self.songs, list(without)))
+        scenes = [self.scenes[self.first[k] : self.first[k] + self.count[k]] for k in allowed]
+        if self.balance == "excerpt":
+            scenes = [np.concatenate([np.zeros(0, int), *scenes])]
+        for k in rng.permutation(len(scenes)):
+            yield from map(int, rng.permutation(scenes[k]))
 
     def turn(self, place: int, seed: int) -> int:
         """Return the scene at a place of a queue; songs, or scenes, come in turn."""
@@ -692,16 +703,15 @@ class QueryMixing(SceneSampler):
         with_relative: bool = False,
     ) -> int:
         relatives = self.hierarchy.relatives(leaf) if with_relative else ()
-        for _ in range(_TRIES):
-            i = self._pools[leaf].draw(rng, () if without is None else (without,))
-            wanted = [[leaf], relatives] if relatives else [[leaf]]
-            if i is not None and all(self._is_salient(draws, i, names) for names in wanted):
+        wanted = [[leaf], relatives] if relatives else [[leaf]]
+        for i in self._pools[leaf].shuffled(rng, () if without is None else (without,)):
+            if all(self._is_salient(draws, i, names) for names in wanted):
                 return i
         raise InputError(
             "y",
             f"scenes in which {leaf!r} is above {self.min_level_db:g} dB"
             + (" and so is one of its siblings and cousins" if relatives else ""),
-            f"none in {_TRIES} draws",
+            "none" if without is None else "none but in the song that it is asked for in",
             "Cut them with Excerpts.from_preset('chapter2'), or leave the leaf out: "
             "hierarchy.without(...).",
         )
