@@ -42,6 +42,7 @@ class WindowedEstimator(SpectralEstimator):
         """Return masks as ``"mask"``, or posteriors of notes as ``"roll"``, or both.
 
         Their first axis is that of `instruments_`. More masks are of what stays in the mixture.
+        ``"shares"`` are masks that notes alone are decoded by.
         `survey` is None where the magnitude is that of a whole mixture.
         """
 
@@ -111,7 +112,7 @@ class WindowedEstimator(SpectralEstimator):
             return scene
         self._check_finite(scene, item.mixture)
         transcript = _Transcript(map(self._decoder, self.instruments_))
-        transcript.push(rolls, masks, magnitude)
+        transcript.push(rolls, heads.get("shares", masks), magnitude)
         return replace(scene, notes=transcript.notes())
 
     def _at_once(self, mixture: Mixture) -> tuple[float, int]:
@@ -176,7 +177,7 @@ class WindowedEstimator(SpectralEstimator):
                 scene = replace(scene, notes=tuple(given[row] for row in rows))
             if rolls is not None:
                 magnitude = self._magnitude(spectrum[..., : rolls.shape[-1]], level)
-                transcript.push(rolls, masks, magnitude)
+                transcript.push(rolls, heads.get("shares", masks), magnitude)
                 scene = replace(scene, notes=transcript.notes() if is_last else None)
             yield scene
 

@@ -1,5 +1,6 @@
 """Transcription by the sources: what the network is told, and that it listens."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -19,9 +20,11 @@ from msa_sk import (
     Transcriber,
     attach_truth,
 )
-from msa_sk.audio import write_audio
+from msa_sk.audio import rms, write_audio
 from msa_sk.datasets import make_scenes
+from msa_sk.decoding import NoteDecoder
 from msa_sk.exceptions import AudioError, InputError, InstrumentError, ParameterError
+from msa_sk.neural.data import window_norm
 from msa_sk.nn.heads import RollHead
 from msa_sk.nn.informed import SourceInformedModule
 from msa_sk.nn.losses import roll_loss
@@ -296,3 +299,26 @@ def test_the_chain_is_validated_and_searched(data):
     grid = {"transcribe__threshold": [0.3, 0.5]}
     search = GridSearchCV(chain(), grid, cv=2).fit(X, y)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+@pytest.mark.parametrize("window_seconds", [None, 1.0])
+def test_notes_are_decoded_by_listening_to_the_source(data, fitted, monkeypatch, window_seconds):
+    heard = []
+    push = NoteDecoder.push
+
+    def listening(self, roll, magnitude=None, mask=None):
+        heard.append(magnitude * mask)
+        return push(self, roll, magnitude, mask)
+
+    mixture = replace(data[0][0], audio=np.tile(data[0][0].audio, 2))
+    sources = {name: np.tile(source, 2) for name, source in mixture.sources.items()}
+    system = copy.copy(fitted).set_params(window_seconds=window_seconds)
+    monkeypatch.setattr(NoteDecoder, "push", listening)
+    system.predict([replace(mixture, sources=sources)])
+    found = [np.concatenate(heard[i :: len(INSTRUMENTS)], axis=-1) for i in range(2)]
+    level = rms(mixture.audio) * window_norm(SEEN)
+    whole = SEEN.transform([mixture])[0].magnitude
+    for name, magnitude in zip(fitted.instruments_, found, strict=True):
+        (source,) = SEEN.transform([Mixture(sources[name], RATE)])
+        expected = np.minimum(source.magnitude, whole) / level
+        np.testing.assert_allclose(magnitude, expected, atol=2e-4 * expected.max())

@@ -413,7 +413,12 @@ class SourceInformedTranscriber(_Informed, Transcriber):
         scaled = [
             {"sources": (one["sources"] * np.float64(survey)).astype(np.float32)} for one in told
         ]
-        return super()._look_at(magnitudes, None, scaled)
+        found = super()._look_at(magnitudes, None, scaled)
+        for heads, magnitude, one in zip(found, magnitudes, scaled, strict=True):
+            # Where a note begins is heard in its source.
+            share = one["sources"] / np.maximum(magnitude, np.finfo(np.float32).tiny)
+            heads["shares"] = np.minimum(share, 1)
+        return found
 
 
 def _rolls(score: Sequence[Notes], spectrogram: Spectrogram, first: int, last: int) -> np.ndarray:
