@@ -14,7 +14,8 @@ from msa_sk.spectral import STFT
 
 _FURTHEST, _CLOSE = 2.0, 0.1  # seconds: shifts that are tried, and those that do not matter
 _LEAST_ONSETS = 8  # at different times; fewer tell nothing
-_CLEARLY, _BY = 5.0, 0.2  # standard deviations of how shifts fit by chance; a share of how well
+# By how much a shift has to fit better: in standard errors of the mean over notes, and as a share.
+_SURE, _BY = 4.5, 0.2
 
 
 def warn_of_lag(
@@ -59,8 +60,8 @@ def score_lag(
     """Return by how many seconds the notes of a score come too early; below 0, too late.
 
     A shift fits as well as pitches get louder, on average, where their notes would then begin. It
-    has to fit clearly better than none. Shifts of up to 2 s are tried, or a quarter of what there
-    is.
+    has to fit clearly better than none, for the same notes. Shifts of up to 2 s are tried, or of a
+    quarter of the stretch.
 
     Parameters
     ----------
@@ -79,9 +80,10 @@ def score_lag(
         0 where the score may be right, or nothing fits; None where fewer than 8 notes begin.
     """
     rate, n_frames = transformer.frame_rate, magnitude.shape[1]
-    furthest, close = min(round(_FURTHEST * rate), n_frames // 4), round(_CLOSE * rate)
+    furthest = min(round(_FURTHEST * rate), n_frames // 4)
+    close = min(round(_CLOSE * rate), furthest)
     shifts = np.arange(-furthest, furthest + 1)
-    total, count = np.zeros((2, len(shifts)))
+    rises, insides = [], []  # of each note, by each shift
     begun: set[int] = set()
     for name, notes in score.items():
         frame = np.round(notes.onset * rate).astype(int) - first
@@ -89,20 +91,28 @@ def score_lag(
         kept &= (frame >= -furthest) & (frame < n_frames + furthest)
         row, frame = notes.pitch[kept] - LOWEST_PITCH, frame[kept]
         begun.update(frame[(frame >= 0) & (frame < n_frames)].tolist())
-        place = frame + shifts[:, None]  # of each note, by each shift
-        inside = (place >= 0) & (place < n_frames)
+        place = frame + shifts[:, None]
         rise = _rises(magnitude, transformer, name == "drums")
-        total += (rise[row, place.clip(0, n_frames - 1)] * inside).sum(axis=1)
-        count += inside.sum(axis=1)
+        rises.append(rise[row, place.clip(0, n_frames - 1)])
+        insides.append((place >= 0) & (place < n_frames))
     if len(begun) < _LEAST_ONSETS:
         return None
-    usable = count >= count[furthest] / 2
-    fit = np.divide(total, count, out=np.full(len(shifts), -np.inf), where=usable)
+    rise, inside = np.concatenate(rises, axis=1), np.concatenate(insides, axis=1)
+    count = inside.sum(axis=1)
+    fit = np.divide(
+        (rise * inside).sum(axis=1),
+        count,
+        out=np.full(len(shifts), -np.inf),
+        where=count >= count[furthest] / 2,
+    )
     best = fit.argmax()
-    gain = fit[best] - fit[furthest - close : furthest + close + 1].max()
-    chance = 1.5 * np.median(np.abs(fit[usable] - np.median(fit[usable])))
-    is_clear = gain > max(_CLEARLY * chance, _BY * fit[best])
-    return float(shifts[best] / rate) if is_clear else 0.0
+    unmoved = furthest - close + fit[furthest - close : furthest + close + 1].argmax()
+    both = inside[best] & inside[unmoved]
+    if both.sum() < _LEAST_ONSETS:
+        return 0.0
+    lead = rise[best, both] - rise[unmoved, both]
+    enough = max(_SURE * lead.std() / np.sqrt(len(lead)), _BY * fit[best])
+    return float(shifts[best] / rate) if lead.mean() > enough else 0.0
 
 
 def _rises(magnitude: np.ndarray, transformer: STFT, percussive: bool) -> np.ndarray:

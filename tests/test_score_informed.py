@@ -427,7 +427,7 @@ def test_training_needs_notes_from_somewhere(data):
         ScoreInformedSeparator(**TINY).fit(*data, X_val=X[2:3], y_val=y[2:3])
 
 
-@pytest.mark.parametrize("window_seconds", [None, 4.0])
+@pytest.mark.parametrize("window_seconds", [None, 6.0])
 def test_a_shifted_score_is_reported(fitted, window_seconds):
     (mixture,), (scene,) = make_scenes(
         1, INSTRUMENTS, duration=8.0, sample_rate=RATE, random_state=1
