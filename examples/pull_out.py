@@ -38,7 +38,9 @@ TREE = Hierarchy.from_dict(
     }
 )
 SECONDS = 2.0  # of the example
-LEAF = "guitar"  # what is asked for where nothing is given
+N_PLAYERS = 4  # of a composed song
+# The song where none is given, and what of it is asked for.
+PLAYERS, LEAF = ("guitar", "piano", "bass", "flute"), "guitar"
 
 
 def main() -> None:
@@ -84,14 +86,15 @@ def train(arguments: argparse.Namespace, out: Path) -> HierarchicalQBE:
 
 
 def compose(arguments: argparse.Namespace) -> tuple[Hierarchy, list, list]:
-    """Return composed scenes of all leaves."""
-    X, y = make_scenes(
-        16 if arguments.quick else 200,
-        TREE.leaves,
-        duration=4.0,
-        sample_rate=arguments.rate,
-        random_state=0,
-    )
+    """Return composed scenes in which some of the leaves play together."""
+    X, y = [], []
+    for song in range(24 if arguments.quick else 300):
+        names = np.random.default_rng(song).choice(TREE.leaves, N_PLAYERS, replace=False)
+        (mixture,), scenes = make_scenes(
+            1, names.tolist(), duration=4.0, sample_rate=arguments.rate, random_state=song
+        )
+        X.append(replace(mixture, group=song))
+        y += scenes
     return TREE, X, y
 
 
@@ -121,7 +124,7 @@ def the_song(arguments: argparse.Namespace) -> tuple[Mixture, Scene | None]:
     if arguments.song:
         return Mixture(arguments.song, query=sound), None
     rate = arguments.rate
-    (song, _), scenes = make_scenes(2, TREE.leaves, duration=8.0, sample_rate=rate, random_state=1)
+    (song, _), scenes = make_scenes(2, PLAYERS, duration=8.0, sample_rate=rate, random_state=1000)
     if sound:
         return replace(song, query=sound), None
     sound = Mixture(scenes[1].source(LEAF), rate).excerpt(0.0, SECONDS)
