@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks import _chapter3
 from benchmarks._chapter3 import Fold, Size, fit_system, make_folds, score_all, text_of
 from benchmarks._fits import compare_scores
-from benchmarks._songs import Songs, select, solos
+from benchmarks._songs import Songs, select, solos, songs_in
 from msa_sk import (
     MaskInferenceTranscriber,
     ScoreInformedSeparator,
@@ -91,11 +91,6 @@ def mixtures_of(test: str, fold: Fold, size: Size) -> Songs:
     return attach_truth(X, y), y
 
 
-def songs_of(tests: Sequence[Songs]) -> list[str]:
-    """Return the songs by which mixtures are resampled: of two, the one with the piano."""
-    return [str(mixture.group).split(" + ")[-1] for X, _ in tests for mixture in X]
-
-
 def score_folds(
     names: Sequence[str],
     test: str,
@@ -127,7 +122,7 @@ def score_folds(
         for scene in y
     ]
     scored = {name: [_where(plays, of_all)] for name, of_all in scores.items()}
-    return compare_scores(scored, songs_of(tests))
+    return compare_scores(scored, *songs_in(tests))
 
 
 def _where(plays: Sequence[set[str]], scores: Sequence[dict]) -> tuple[dict, ...]:

@@ -12,7 +12,7 @@ from sklearn.base import clone
 import msa_sk
 from msa_sk.base import SceneEstimator
 from msa_sk.metrics import Comparison, Evaluation
-from msa_sk.metrics.statistics import bootstrap_interval, song_means
+from msa_sk.metrics.statistics import song_means
 
 # The variable names another folder, as on a disk with more room.
 RUNS = Path(os.environ.get("MSA_SK_RUNS", Path(__file__).parent / "runs"))
@@ -49,20 +49,23 @@ def fit_once(
     return system
 
 
-def compare_scores(scores: Mapping[str, Sequence[tuple]], songs: Sequence[Any]) -> Comparison:
+def compare_scores(
+    scores: Mapping[str, Sequence[tuple]], songs: Sequence[Any], mixed_with: Sequence[Any] = ()
+) -> Comparison:
     """Return the comparison of systems by their scenes' scores, of one training or of several.
 
     Parameters
     ----------
     scores : dict of str to sequence of tuple
         For each system, each seed's scores of all scenes; a scene's value is their mean.
-    songs : sequence of length n_scenes
-        What is resampled.
+    songs, mixed_with : sequence of length n_scenes
+        What is resampled, as in `Comparison`.
     """
     return Comparison(
         {name: Evaluation(tuple(map(_mean_of, zip(*seeds, strict=True))))
          for name, seeds in scores.items()},
         tuple(songs),
+        mixed_with=tuple(mixed_with),
     )  # fmt: skip
 
 
@@ -108,7 +111,7 @@ def verdicts(comparison: Comparison, directions: Iterable[Direction]) -> list[di
     for system, other, metric, difference, instrument in directions:
         name = instrument or comparison.instruments(metric)[-1]
         ours, others = (comparison.values(one, metric, name) for one in (system, other))
-        low, high = bootstrap_interval((ours - others)[:, None], songs, 0.95, 10_000, 0)[:, 0]
+        low, high = comparison.interval((ours - others)[:, None])[:, 0]
         pairs = (system, other), (other, system)
         found = (tests.get((metric, name, *pair)) for pair in pairs)
         rows.append(

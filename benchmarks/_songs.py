@@ -76,6 +76,13 @@ def select(chosen: Iterable[int], songs: Songs) -> Songs:
     return [X[i] for i in chosen], [y[i] for i in chosen]
 
 
+def songs_in(tests: Iterable[Songs]) -> tuple[list[str], list[str]]:
+    """Return the song of each mixture; where two are mixed, that of the piano, and the other."""
+    parts = [str(mixture.group).split(" + ") for X, _ in tests for mixture in X]
+    are_mixed = any(len(names) > 1 for names in parts)
+    return [names[-1] for names in parts], [names[0] for names in parts] if are_mixed else []
+
+
 def solos(songs: Songs, instruments: Sequence[str], max_per_song: int) -> Songs:
     """Return excerpts of 5 s of single instruments, evenly from all songs (section 3.3.3)."""
     rules = Excerpts.from_preset(

@@ -5,7 +5,7 @@ MAPS, and incoherent mixtures of both. These learn from songs rendered with a So
 table 3.1, and are tested on the composed songs and the numerical synthesizer of `make_scenes`, on
 each instrument alone and on incoherent mixtures; with ``--maps`` and ``--guitarset``, on the
 paper's own sets too. Each fold's networks are tested on a share of the songs. Intervals are over
-these: of mixtures, over the songs of the piano.
+these.
 
 Nothing is claimed but that all runs; the table says which of the paper's directions are found.
 
@@ -27,7 +27,7 @@ from benchmarks._chapter3 import (
 )
 from benchmarks._fits import Direction, compare_scores, overall, verdicts
 from benchmarks._report import parse_arguments, rows_table, write_report
-from benchmarks._songs import Songs, select, solos
+from benchmarks._songs import Songs, select, solos, songs_in
 from msa_sk.datasets import MAPS, GuitarSet, make_scenes, mix_incoherent
 from msa_sk.metrics import Comparison
 
@@ -124,8 +124,8 @@ def gather(
         for (system, test), of_fold in by_test.items():
             if test == kind:
                 scores[system] = scores.get(system, ()) + of_fold
-    songs = [str(mixture.group).split(" + ")[-1] for test in tests for mixture in test[kind][0]]
-    return compare_scores({name: [of_all] for name, of_all in scores.items()}, songs)
+    songs = songs_in(test[kind] for test in tests)
+    return compare_scores({name: [of_all] for name, of_all in scores.items()}, *songs)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ the true notes, in training and in the test. NMF learns 60 spectra for each inst
 the score, it learns nothing and lets notes sound where the score has them. There are two tests:
 excerpts of piano and guitar from different songs; and excerpts of one song in which at least two
 of four instruments play 5 notes or more, with nothing else in the mixture. Stems of one instrument
-in a song are one source. Intervals and tests are over songs; with piano and guitar over those of
-the piano, as if others were given.
+in a song are one source. Intervals and tests are over songs; with piano and guitar, intervals draw
+those of both, and tests are over those of the piano.
 
 The bars, asserted for the size small and above: with piano and guitar the best variant is 1 dB
 SI-SDRi above MI + TR; with four instruments the interval of that difference lies above 0; NMF is

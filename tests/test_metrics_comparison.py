@@ -187,6 +187,30 @@ class TestIntervals:
         )
         assert np.ptp(as_if_independent) < 0.5 * np.ptp(one)
 
+    def test_mixtures_of_two_songs_draw_both(self):
+        """The variance of the mean is that of both kinds' means, and no more is claimed."""
+        rng = np.random.default_rng(0)
+        piano, guitar = rng.normal(0, 1, 20), rng.normal(0, 2, 40)
+        songs = np.stack([np.repeat(np.arange(20), 40), np.tile(np.arange(40), 20)], axis=1)
+        values = (piano[songs[:, 0]] + guitar[songs[:, 1]])[:, None]
+        low, high = bootstrap_interval(values, songs, 0.95, 4000, 0)[:, 0]
+        spread = np.sqrt(piano.var() / 20 + guitar.var() / 40)
+        assert high - low == pytest.approx(2 * 1.96 * spread, rel=0.05)
+        of_pianos = np.ptp(bootstrap_interval(values, songs[:, 0], 0.95, 4000, 0))
+        assert of_pianos == pytest.approx(2 * 1.96 * piano.std() / np.sqrt(20), rel=0.05)
+
+    def test_a_comparison_draws_both_songs(self):
+        values = np.random.default_rng(0).normal(size=(1, 20))
+        alone = known(values, songs=[*"aaaabbbbccccddddeeee"], systems=("it",))
+        crossed = replace(alone, mixed_with=(*"wxyz",) * 5)
+        (one,), (both,) = alone.summary(), crossed.summary()
+        assert (one["mean"], one["n_songs"]) == (both["mean"], both["n_songs"])
+        assert both["high"] - both["low"] > one["high"] - one["low"]
+        expected = crossed.interval(values.T)[:, 0]
+        assert (both["low"], both["high"]) == tuple(expected)
+        single = replace(alone, mixed_with=("one",) * 20)
+        assert np.isnan(single.summary()[0]["low"])
+
     def test_about_the_interval_of_theory(self):
         values = np.random.default_rng(1).normal(5, 3, 400)
         low, high = bootstrap_interval(values[:, None], np.arange(400), 0.9, 5000, 0)[:, 0]

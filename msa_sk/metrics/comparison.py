@@ -128,6 +128,9 @@ class Comparison:
         By system.
     songs : tuple
         The song of each scene.
+    mixed_with : tuple, default=()
+        Where scenes are mixed of two songs each, the other one. Intervals then draw both; tests
+        are about the first, as if the others were given.
     confidence, n_resamples, random_state
         As in `compare`.
     """
@@ -137,6 +140,7 @@ class Comparison:
     confidence: float = 0.95
     n_resamples: int = 10_000
     random_state: int | None = 0
+    mixed_with: tuple = ()
 
     def __repr__(self) -> str:
         what = f"{', '.join(self.evaluations)}; {', '.join(self.metrics)}"
@@ -206,11 +210,9 @@ class Comparison:
             for system in self.evaluations
             if self._scored(system, instrument, metric)
         ]
-        songs = self._song_numbers()
+        songs = _numbers(self.songs)
         values = np.stack([self.values(s, metric, name) for s, name, metric in cells], axis=1)
-        interval = bootstrap_interval(
-            values, songs, self.confidence, self.n_resamples, self.random_state
-        )
+        interval = self.interval(values)
         rows = []
         for cell, column, low, high in zip(cells, values.T, *interval, strict=True):
             known = ~np.isnan(column)
@@ -227,6 +229,24 @@ class Comparison:
                 }
             )
         return rows
+
+    def interval(self, values: np.ndarray) -> np.ndarray:
+        """Return bootstrap intervals of means over the scenes, of whatever was made of values.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_scenes, n_columns)
+            NaN is left out.
+
+        Returns
+        -------
+        interval : ndarray of shape (2, n_columns)
+        """
+        kinds = [_numbers(songs) for songs in (self.songs, self.mixed_with) if songs]
+        drawn = np.stack(kinds, axis=1) if kinds else np.zeros(len(values), int)
+        return bootstrap_interval(
+            values, drawn, self.confidence, self.n_resamples, self.random_state
+        )
 
     def tests(self, paired: bool = True) -> list[dict[str, Any]]:
         """Test every two systems against each other, on the means of songs.
@@ -246,7 +266,7 @@ class Comparison:
             metric. NaN where songs are lacking.
         """
         test = wilcoxon if paired else mann_whitney
-        songs = self._song_numbers()
+        songs = _numbers(self.songs)
         rows: list[dict[str, Any]] = []
         for metric in self.metrics:
             of_metric: list[dict[str, Any]] = []
@@ -327,14 +347,15 @@ class Comparison:
             )
             yield caption, ["system", *map(style.text, names)], list(lines.values())
 
-    def _song_numbers(self) -> np.ndarray:
-        numbers = {song: i for i, song in enumerate(dict.fromkeys(self.songs))}
-        return np.array([numbers[song] for song in self.songs], dtype=int)
-
     def _scored(self, system: str, instrument: str, metric: str) -> list[float]:
         """Return the values behind a cell, those left out as NaN."""
         scenes = (scene.get(metric, {}) for scene in self.evaluations[system].scores)
         return [v for scene in scenes for name, v in scene.items() if instrument in (ALL, name)]
+
+
+def _numbers(songs: tuple) -> np.ndarray:
+    numbers = {song: i for i, song in enumerate(dict.fromkeys(songs))}
+    return np.array([numbers[song] for song in songs], dtype=int)
 
 
 class _Style(NamedTuple):

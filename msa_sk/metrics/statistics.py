@@ -50,8 +50,11 @@ def bootstrap_interval(
     ----------
     values : ndarray of shape (n_scenes, n_columns)
         NaN is left out. The same songs are drawn for all columns.
-    songs : ndarray of int, shape (n_scenes,)
-        The number of each scene's song, from 0.
+    songs : ndarray of int, shape (n_scenes,) or (n_scenes, n_kinds)
+        The number of each scene's song, from 0. Scenes that mix songs have one of each kind, as
+        of the piano and of the guitar: songs of each kind are drawn by themselves, and a scene
+        counts as often as all of its songs together (the pigeonhole bootstrap: Owen, "The
+        pigeonhole bootstrap", Annals of Applied Statistics, 2007).
     confidence : float
         The interval's probability, from 0 to 1.
     n_resamples : int
@@ -61,19 +64,29 @@ def bootstrap_interval(
     Returns
     -------
     interval : ndarray of shape (2, n_columns)
-        Low and high; NaN for columns with values from fewer than two songs.
+        Low and high; NaN for columns with values from fewer than two songs of any kind.
     """
     rng = np.random.default_rng(seed)
-    totals, counts = _totals(values, songs)
-    n_songs = len(totals)
+    kinds = np.reshape(songs, (len(values), -1)).T
+    if len(kinds) == 1:  # what a song's scenes add up to is all that counts
+        totals, counts = _totals(values, kinds[0])
+        kinds = np.arange(len(totals))[None]
+    else:
+        totals, counts = np.nan_to_num(values), (~np.isnan(values)).astype(float)
     means = []
     for start in range(0, n_resamples, _BATCH):
         size = min(_BATCH, n_resamples - start)
-        times_drawn = rng.multinomial(n_songs, np.full(n_songs, 1 / n_songs), size)
+        times_drawn = np.ones((size, len(totals)))
+        for of_kind in kinds:
+            n_songs = int(of_kind.max(initial=-1)) + 1
+            drawn = rng.multinomial(n_songs, np.full(n_songs, 1 / n_songs), size)
+            times_drawn *= drawn[:, of_kind]
         with np.errstate(invalid="ignore"):  # a draw may hold no song with a value
             means.append((times_drawn @ totals) / (times_drawn @ counts))
     tails = (1 - confidence) / 2, (1 + confidence) / 2
-    enough = (counts > 0).sum(axis=0) >= 2
+    enough = np.all(
+        [(_totals(counts, of_kind)[0] > 0).sum(axis=0) >= 2 for of_kind in kinds], axis=0
+    )
     interval = np.full((2, values.shape[1]), np.nan)
     interval[:, enough] = np.nanquantile(np.concatenate(means)[:, enough], tails, axis=0)
     return interval
