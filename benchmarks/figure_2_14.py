@@ -21,6 +21,7 @@ import matplotlib.pyplot as plt
 from benchmarks._chapter2 import METRIC, SIZES, finish, make_folds, score_systems
 from benchmarks._report import parse_arguments, rows_table
 from msa_sk.metrics import Comparison
+from msa_sk.metrics.statistics import holm
 
 MULTI, SINGLE = "QBE + HC", "QBE, single-level"
 COLOURS = {SINGLE: "#E69F00", MULTI: "#56B4E9"}  # orange and blue, as the paper's
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     scored = score_systems([MULTI, SINGLE], folds, size, seeds)["QBE"]
     comparison = scored.compare_leaves()
     leaves = [leaf for leaf in folds[0].tree.leaves if leaf in scored.leaves]
-    rows = [row_of(comparison, leaf) for leaf in leaves]
+    rows = rows_of(comparison, leaves)
     higher = [row for row in rows if row[MULTI] > row[SINGLE]]
     text = (
         f"The median of one network for all levels is the higher one for {len(higher)} of "
@@ -44,24 +45,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     draw(comparison, rows, path.with_suffix(".png"))
 
 
-def row_of(comparison: Comparison, leaf: str) -> dict[str, Any]:
-    """Return a leaf's medians, and the tests of the difference."""
-    medians = {
-        row["system"]: row["median"] for row in comparison.summary() if row["instrument"] == leaf
-    }
-    rank, paired = (
-        next(row for row in comparison.tests(paired) if row["instrument"] == leaf)
-        for paired in (False, True)
+def rows_of(comparison: Comparison, leaves: Sequence[str]) -> list[dict[str, Any]]:
+    """Return leaves' medians, and the tests of the differences."""
+    medians = {(row["system"], row["instrument"]): row["median"] for row in comparison.summary()}
+    rank, signed = (
+        {row["instrument"]: row for row in comparison.tests(paired)} for paired in (False, True)
     )
-    return {
-        "leaf": leaf,
-        **{name: medians[name] for name in (MULTI, SINGLE)},
-        "n_songs": rank["n_songs"],
-        "n_excerpts": sum(map(len, _values(comparison, leaf).values())) // 2,
-        "mann_whitney_p": rank["p"],
-        "mann_whitney_p_holm": rank["p_holm"],
-        "wilcoxon_p": paired["p"],
-    }
+    corrected = holm([rank[leaf]["p"] for leaf in leaves])  # the mean of all leaves is no test
+    return [
+        {
+            "leaf": leaf,
+            **{name: medians[name, leaf] for name in (MULTI, SINGLE)},
+            "n_songs": rank[leaf]["n_songs"],
+            "n_excerpts": sum(map(len, _values(comparison, leaf).values())) // 2,
+            "mann_whitney_p": rank[leaf]["p"],
+            "mann_whitney_p_holm": float(p_holm),
+            "wilcoxon_p": signed[leaf]["p"],
+        }
+        for leaf, p_holm in zip(leaves, corrected, strict=True)
+    ]
 
 
 def _values(comparison: Comparison, leaf: str) -> dict[str, Any]:

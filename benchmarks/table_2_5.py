@@ -1,9 +1,11 @@
 """Table 2.5: what is left of the scores when half or nine tenths of the data are removed?
 
 As in table 2.3, by networks that separate all levels at once, with the constraint for queries and
-without it for one path. Removed are whole excerpts ("all"), or of as many excerpts what is known
-of the leaf ("leaf"): these still teach the other levels. Excerpts are drawn at random from all
-songs, and there are as many training steps whatever is removed.
+without it for one path. Removed are whole excerpts ("all"), or what is known of the leaf ("leaf"):
+the share is then, for each leaf, of the excerpts that list it, which still teach the other levels,
+and still serve as queries, so that examples of the leaf are heard though it is not known in
+mixtures. What is removed is drawn at random from all songs, and there are as many training steps
+whatever it is.
 
 Nothing is claimed but that all runs; the table says which of the paper's directions are found.
 

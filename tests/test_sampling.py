@@ -386,6 +386,26 @@ def test_targets_queries_and_a_relative_are_salient(rng):
     }
 
 
+def test_songs_are_asked_for_equally_often_however_rarely_they_are_salient(rng):
+    X, y = scenes_of(rng, "aaaaaabbbbbb")
+    for scene in y[1:6]:
+        scene.sources[0] *= 1e-3  # song a has one piano that is heard, song b six
+    draws = QueryMixing(TREE, 400, leaves=["piano"], balance="song").prepare(X, y)
+    asked = Counter(draws.picks(0, index)[0][0] for index in range(400))
+    assert set(asked) == {0, *range(6, 12)}
+    assert 160 < asked[0] < 240  # four standard deviations
+    assert min(asked[i] for i in range(6, 12)) > 15
+
+
+def test_one_salient_scene_among_many_is_found(rng):
+    X, y = scenes_of(rng, ["a"] + 300 * ["b"], shape=(80,))
+    for scene in y[1:300]:
+        scene.sources[0] *= 1e-3
+    draws = QueryMixing(TREE, 20, leaves=["piano"]).prepare(X, y)
+    picks = [draws.picks(0, index) for index in range(20)]
+    assert {tuple(sorted(i for i, _ in pair)) for pair in picks} == {(0, 300)}
+
+
 def test_what_no_query_can_be_drawn_for_is_refused(rng):
     X, y = scenes_of(rng, "ab")
     message = "expected a leaf that two songs hold, got guitar, piano, each in one song"

@@ -10,19 +10,25 @@ import numpy as np
 import pretty_midi
 import pytest
 
-from benchmarks._chapter2 import Pool, askable, bootstrap
+from benchmarks._chapter2 import Fold, OneLevel, Pool, askable, bootstrap
 from benchmarks._fits import Direction, compare_scores, verdicts
-from msa_sk import Hierarchy, Mixture, Scene
+from benchmarks.figure_2_14 import MULTI, SINGLE
+from benchmarks.figure_2_14 import rows_of as leaf_rows
+from benchmarks.figure_2_15 import queries_of
+from benchmarks.table_2_4 import pairs_of
+from msa_sk import Hierarchy, Mixture, QueryMixing, Scene
+from msa_sk.metrics import Comparison, Evaluation
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("table_2_3", "table_2_4", "table_2_5", "figure_2_14", "figure_2_15", "figure_2_16")
-PROGRAMS = (30, 48, 33, None)  # effected guitars, string ensembles, electric basses, drums
+PROGRAMS = (30, 48, 33, 14, None)  # effected guitars, string ensembles, bass, bells, drums
+ASKED = ["string_ensembles", "effected_guitars", "drums", "chromatic_percussion"]
 LEVELS = {"level_1", "level_2", "level_3"}
 VERDICTS = {"reproduced", "reversed", "open"}
 
 
 def write_song(path, seed, seconds=12):
-    """Write chords that guitars and strings share, on bass and drums."""
+    """Write chords that guitars, strings and bells share, on bass and drums."""
     random, song = np.random.default_rng(seed), pretty_midi.PrettyMIDI()
     for program in PROGRAMS:
         player = pretty_midi.Instrument(program or 0, is_drum=program is None)
@@ -60,7 +66,7 @@ def results(data_dir, tmp_path_factory):
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
-    assert "8 songs hold 4 leaves; 4 have songs enough" in done.stdout
+    assert "8 songs hold 5 leaves; 5 have songs enough" in done.stdout
     return results
 
 
@@ -95,7 +101,9 @@ def test_tables(results, name, systems, n_directions):
     assert {row["verdict"] for row in directions} <= VERDICTS
     page = (results / f"{name}-tiny.md").read_text()
     assert all(page.count(f"\n| {system} |") == 1 for system in systems)
-    assert "nodes by level, the leaves first: [4, 4, 3]; asked for are string_ensembles," in page
+    assert (
+        f"nodes by level, the leaves first: [5, 4, 3]; asked for are {', '.join(ASKED)}." in page
+    )
 
 
 def test_what_two_queries_of_a_mixture_give(results):
@@ -112,12 +120,11 @@ def test_figures_are_drawn(results, name):
 
 
 def test_figures_say_what_they_show(results):
-    leaves = [row["leaf"] for row in rows_of(results, "figure_2_14")]
-    assert leaves == ["string_ensembles", "effected_guitars", "electric_basses", "drums"]
+    assert [row["leaf"] for row in rows_of(results, "figure_2_14")] == ASKED
     rows = {row["places"]: row for row in rows_of(results, "figure_2_15")}
     assert set(rows) == {"QBE + HC", "untrained network", "mean log spectrum"}
     assert rows["mean log spectrum"]["balanced_accuracy"] > 0.9  # four instruments, one sound each
-    assert all(row["n_parents"] == 4 for row in rows.values())
+    assert all(row["n_parents"] == 3 for row in rows.values())
     points = [(r["strategy"], r["part"], r["removed"]) for r in rows_of(results, "figure_2_16")]
     assert len(points) == len(set(points)) == 12
 
@@ -131,13 +138,77 @@ def test_a_leaf_is_asked_for_if_two_songs_have_it_beside_a_relative():
     mixtures = [Mixture(np.zeros(8), group=song) for song in "abacd"]
     scenes = [Scene(("piano", "organ", "bass"), 8000, np.zeros((3, 8)))] * 5
     pool = Pool(mixtures, scenes, heard)
-    assert askable(tree, pool) == ["piano", "organ", "bass"]
-    assert askable(tree, pool.select(range(1, 5))) == ["bass"]
-    silent = pool.select([0, 2, 3, 4] + 60 * [1])
-    assert askable(tree, silent) == ["piano", "organ", "bass"]  # one song of four
-    many = [Mixture(np.zeros(8), group=f"other {i}") for i in range(60)]
-    rare = Pool(mixtures + many, scenes + 60 * scenes[:1], heard + 60 * [{"piano"}])
-    assert askable(tree, rare) == []
+    assert askable(tree, pool) == ["piano", "organ"]  # a bass alone is the same at all levels
+    assert askable(tree, pool.select(range(1, 5))) == []
+    assert askable(tree, pool.select([0, 2, 3, 4] + 60 * [1])) == ["piano", "organ"]
+    trained = Fold(0, tree.without(["bass"]), pool.select([0, 1, 2]), pool)
+    assert trained.asked == []
+
+
+def test_queries_and_pairs_are_of_leaves_that_training_asks_for():
+    tree = Hierarchy.from_dict(
+        {
+            "keys": {"piano": 0, "organ": 16},
+            "drumming": {"drums": "drums", "bells": 14},
+            "winds": {"flute": 73, "brass": 61},
+        }
+    )
+    names = tree.leaves
+    mixtures = [Mixture(np.zeros(8), 8000, group=song) for song in "abc"]
+    scenes = [Scene(names, 8000, np.eye(6, 8) + k) for k in range(3)]
+    test = Pool(mixtures, scenes, [set(names)] * 3)
+    fold = Fold(0, tree, Pool(mixtures, scenes, [set(names) - {"brass"}] * 3), test)
+    assert fold.asked == ["piano", "organ", "drums", "bells"]  # no flute: brass is not heard
+    assert set(queries_of(test, fold.asked).leaves) == set(fold.asked)
+    found = set()
+    for (one, other), truths in pairs_of(fold, 3):
+        assert one.group == other.group
+        found |= {tuple(truth.source("level_1")) for truth in truths}
+        assert not {tuple(one.query), tuple(other.query)} & {
+            tuple(t.source("level_1")) for t in truths
+        }
+    own = {tuple(scene.source(name)) for scene in scenes for name in fold.asked}
+    assert found <= own
+
+
+def test_a_level_is_learnt_alone_from_the_same_mixtures():
+    tree = Hierarchy.from_dict({"keys": {"piano": 0, "organ": 16}})
+    rng = np.random.default_rng(0)
+    scenes = [Scene(tree.leaves, 8000, rng.normal(0, 0.1, (2, 80))) for _ in "ab"]
+    mixtures = [
+        Mixture(scene.sources.sum(0), 8000, group=song)
+        for scene, song in zip(scenes, "ab", strict=True)
+    ]
+    sampler = QueryMixing(tree, 4, gain_db=6.0)
+    whole = sampler.prepare(mixtures, scenes, 3).epoch(1)
+    for level in tree.levels:
+        one = OneLevel(sampler, level)
+        assert one.instruments_of(scenes) == (level,)
+        for mixture, scene, same, levels in zip(
+            *one.prepare(mixtures, scenes, 3).epoch(1), *whole, strict=True
+        ):
+            assert scene.instruments == (level,)
+            np.testing.assert_array_equal(mixture.audio, same.audio)
+            np.testing.assert_array_equal(scene.sources[0], levels.source(level))
+
+
+def test_p_is_corrected_for_leaves_and_not_for_their_mean():
+    rng = np.random.default_rng(0)
+    songs = tuple(range(40))
+    evaluations = {
+        name: Evaluation(
+            tuple(
+                {"si_sdri": {("piano", "organ")[i % 2]: rng.normal(gain * (i % 2))}} for i in songs
+            )
+        )
+        for name, gain in ((MULTI, 1.0), (SINGLE, 0.0))
+    }
+    rows = leaf_rows(Comparison(evaluations, songs), ["piano", "organ"])
+    p = np.array([row["mann_whitney_p"] for row in rows])
+    assert p[1] < p[0]
+    expected = [max(2 * p[1], p[0]), 2 * p[1]]
+    assert [row["mann_whitney_p_holm"] for row in rows] == pytest.approx(expected)
+    assert [row["n_excerpts"] for row in rows] == [20, 20]
 
 
 def test_intervals_are_over_songs():
