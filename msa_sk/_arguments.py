@@ -106,7 +106,7 @@ def check_path(path: Any, item: str = "path") -> Path:
     ------
     ParameterError
     """
-    if not isinstance(path, str | os.PathLike):
+    if not isinstance(path, str | os.PathLike) or path == "":
         raise ParameterError(item, "a path", repr(path)[:80], "Pass a str or a pathlib.Path.")
     return Path(path)
 

@@ -4,6 +4,7 @@ import os
 import warnings
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -97,12 +98,26 @@ class SceneEstimator(BaseEstimator):
         ParameterError
             If a parameter is out of range.
         InputError
-            If X and y do not fit together.
+            If X and y do not fit together. What had been learnt before stays.
         """
-        self._is_fitted = False  # until all has gone well
-        self._fit(*self._begin(X, y))
-        self._is_fitted = True
+        with self._refitting():
+            self._fit(*self._begin(X, y))
         return self
+
+    @contextmanager
+    def _refitting(self) -> Iterator[None]:
+        """Be fitted after the block, or as before where something in it was refused.
+
+        What fails in another way leaves the estimator not fitted: nothing scores that.
+        """
+        before = dict(self.__dict__)
+        self._is_fitted = False
+        try:
+            yield
+        except InputError:
+            self.__dict__ = before
+            raise
+        self._is_fitted = True
 
     def _begin(self, X: Any, y: Any) -> tuple[list, list[Scene]]:
         """Return what `_fit` learns from; the parameters and instruments are settled then."""
@@ -222,7 +237,8 @@ class SceneEstimator(BaseEstimator):
             As in `fit`.
         directory : path-like
             Each scene gets a folder in it: the name of the mixture's file or, where it has
-            none, its number; see `Scene.write` for what it holds.
+            none or another mixture has the same, its number; see `Scene.write` for what it
+            holds.
         overwrite : bool, default=False
             Whether folders that exist already may be written into. What an earlier scene left
             there goes; other files stay.
@@ -230,9 +246,8 @@ class SceneEstimator(BaseEstimator):
             Of `instruments_`, those to write; None writes all.
         max_memory_gb : float, default=None
             A mixture that takes more than about so many GB, besides what this process has
-            already, is refused, and no work begins. The estimate is one of samples, spectra,
-            masks and embeddings, and right to a factor of two; a network whose body is larger
-            than its output needs more.
+            already, is refused, and no work begins. The estimate is right to a factor of two;
+            of a body of your own it knows what that says (`msa_sk.register_body`).
 
         Returns
         -------
@@ -249,6 +264,7 @@ class SceneEstimator(BaseEstimator):
         self._check_fitted()
         check_parameters(self)
         check_value(max_memory_gb, "max_memory_gb", None, real(0, closed="neither"))
+        check_value(overwrite, "overwrite", "boolean")
         wanted = self._check_wanted(instruments)
         root = check_folder(directory, "predict_to_files(directory)")
         items = self._accept(X)

@@ -643,6 +643,14 @@ def test_what_takes_too_much_memory_is_refused_before_work(nmf, cerberus, long, 
     assert len([*(tmp_path / "out").iterdir()]) == 2
 
 
+@pytest.mark.parametrize("wrong", [{"directory": ""}, {"overwrite": "no"}, {"overwrite": 1}])
+def test_what_says_neither_where_nor_whether_is_refused(nmf, long, tmp_path, wrong):
+    (name,) = wrong
+    with pytest.raises(ParameterError, match=f"{name}.*: expected"):
+        nmf.predict_to_files([long], **{"directory": tmp_path / "out", **wrong})
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("most", [0, -1.0, "2", True, float("nan")])
 def test_what_is_no_limit_is_refused(nmf, long, tmp_path, most):
     with pytest.raises(ParameterError, match="max_memory_gb: expected None or a"):

@@ -21,10 +21,10 @@ import soundfile
 import torch
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochScoring
 
 import msa_sk
-from msa_sk import STFT, Cerberus, Mixture, Notes, Scene
+from msa_sk import STFT, Cerberus, Mixture, NMFSeparator, Notes, Scene
 from msa_sk.datasets import Excerpts, make_scenes
 from msa_sk.exceptions import (
     AudioError,
@@ -34,6 +34,8 @@ from msa_sk.exceptions import (
     SilenceWarning,
     TrainingError,
 )
+from msa_sk.neural import estimator as estimator_module
+from msa_sk.neural import parallel
 from msa_sk.neural.callbacks import Progress
 from msa_sk.neural.clipping import GradientClipping, percentile
 from msa_sk.neural.data import SceneDataset
@@ -740,3 +742,57 @@ class StopAfter(Callback):
     def on_epoch_end(self, net, **kwargs):
         if len(net.history) == self.n_epochs:
             net.stopped_ = True
+
+
+# ------------------------------------------------------------------- what a refusal leaves
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"lr": -1.0}, ParameterError),
+        ({"instruments": ["piano", "gitar"]}, InstrumentError),
+        ({"checkpoint": ""}, ParameterError),
+        ({"callbacks": [EpochScoring("accuracy")]}, ParameterError),
+        ({"patience": "soon"}, ParameterError),
+    ],
+)
+def test_a_fit_that_is_refused_takes_nothing_away(data, change, error):
+    estimator = Cerberus(**TINY, warm_start=True).fit(*data)
+    parameters = estimator.get_params()
+    before, predicted = weights_of(estimator), estimator.predict(data[0][:1])[0]
+    with pytest.raises(error):
+        estimator.set_params(**change).fit(*data)
+    estimator.set_params(**{name: parameters[name] for name in change})
+    again = estimator.predict(data[0][:1])[0]
+    assert np.array_equal(predicted.sources, again.sources)
+    assert estimator._weights()["module"].keys() == before.keys()  # a warm start begins there
+
+
+def test_data_that_are_refused_take_nothing_away(data):
+    for estimator in (Cerberus(**TINY), NMFSeparator(2, max_iter=2, transformer=STFT(RATE))):
+        predicted = estimator.fit(*data).predict(data[0][:1])[0]
+        with pytest.raises(InputError):
+            estimator.fit(data[0], data[1][:2])
+        again = estimator.predict(data[0][:1])[0]
+        assert np.array_equal(predicted.sources, again.sources)
+
+
+def test_the_checkpoints_of_skorch_find_the_best_epoch(data, tmp_path):
+    kept = Checkpoint(dirname=tmp_path)
+    estimator = Cerberus(**TINY, callbacks=[kept])
+    estimator.fit(*data, X_val=data[0][:2], y_val=data[1][:2])
+    assert (tmp_path / "params.pt").exists()
+    losses = [row["valid_loss"] for row in estimator.history_]
+    best = [row["valid_loss_best"] for row in estimator.net_.history]
+    assert best == [loss == min(losses[: i + 1]) for i, loss in enumerate(losses)]
+
+
+def test_processes_that_were_not_given_the_same_are_refused(data, monkeypatch):
+    def others(mine):
+        return [mine, {**mine, "Cerberus(lr=)": 1.0}]
+
+    monkeypatch.setattr(estimator_module, "n_processes", lambda: 2)
+    monkeypatch.setattr(parallel, "gathered", others)
+    with pytest.raises(InputError, match=r"Cerberus\(lr=\): expected the same .* in process 1"):
+        Cerberus(**TINY).fit(*data)

@@ -2,18 +2,37 @@
 
 import multiprocessing
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from skorch.callbacks import Callback
+from skorch.callbacks import BatchScoring, Callback, EpochScoring
 from tqdm import tqdm
 
 from msa_sk._progress import GONE, on_terminal
+from msa_sk.exceptions import ParameterError
 from msa_sk.neural.checkpoint import Resumable
 from msa_sk.neural.parallel import added_up
+
+
+def check_callbacks(callbacks: Iterable[Any], item: str) -> None:
+    """Refuse skorch's callbacks that score: they know no scenes.
+
+    Raises
+    ------
+    ParameterError
+    """
+    for one in callbacks:
+        if isinstance(one, EpochScoring | BatchScoring):
+            raise ParameterError(
+                item,
+                "callbacks that do not score arrays",
+                type(one).__name__,
+                "Score scenes in a callback of your own, by msa_sk.metrics; losses are in "
+                "net.history.",
+            )
 
 
 class EpochMeans(Callback):
@@ -32,7 +51,10 @@ class EpochMeans(Callback):
             total[:] = np.sum([batch[name] for batch in known] * sizes), np.sum(sizes)
         for name, (total, size) in zip(names, added_up(sums), strict=True):
             if size:
+                before = [row[name] for row in net.history[:-1] if name in row]
                 net.history.record(name, float(total / size))
+                if name.endswith("_loss"):  # what skorch's Checkpoint looks for
+                    net.history.record(f"{name}_best", total / size < min(before, default=np.inf))
 
 
 class KeepBest(Callback, Resumable):

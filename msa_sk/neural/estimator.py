@@ -25,7 +25,7 @@ from msa_sk._sklearn import (
 from msa_sk._validation import check_parameters, check_random, check_scenes, names_in
 from msa_sk.base import has_rest
 from msa_sk.exceptions import InputError, InstrumentError, ParameterError, SkippedWarning
-from msa_sk.neural.callbacks import KeepBest, Progress, TellSklearn
+from msa_sk.neural.callbacks import KeepBest, Progress, TellSklearn, check_callbacks
 from msa_sk.neural.checkpoint import Checkpoint, digest
 from msa_sk.neural.data import (
     Example,
@@ -40,7 +40,7 @@ from msa_sk.neural.data import (
 )
 from msa_sk.neural.devices import resolve_device, resolve_precision
 from msa_sk.neural.net import SceneNet
-from msa_sk.neural.parallel import as_first, joined
+from msa_sk.neural.parallel import as_first, check_alike, joined, n_processes
 from msa_sk.neural.randomness import isolated_seed
 from msa_sk.neural.schedule import SCHEDULES, Schedule
 from msa_sk.persistence import encode_parameters, versions_of
@@ -72,16 +72,18 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
     the rest where the training mixtures hold more than the wanted instruments. What depends on
     them, and is made anew for others, the network keeps under the name ``heads``.
 
-    Under ``torchrun`` each process calls `fit` with the same parameters and data, computes its
-    share of each batch, and ends with the same weights: those of one process to rounding, where
-    all examples know what the loss asks for. The first one writes the checkpoint.
+    Under ``torchrun`` each process calls `fit` with the same parameters and all of the data, which
+    is checked, computes its share of each batch, and ends with the same weights: those of one
+    process to rounding, where all examples know what the loss asks for. The first one writes the
+    checkpoint.
 
-    `callbacks` are skorch's, or anything with its methods; they are told of the net. One that
-    sets ``net.stopped_`` ends training after the epoch, and a checkpoint then holds the result;
-    one that raises KeyboardInterrupt, as skorch's EarlyStopping does, ends this `fit` alone, and
-    the next one goes on from the checkpoint. What a callback knows is in the checkpoint if it is
-    a `msa_sk.neural.checkpoint.Resumable`. scikit-learn's, from its version 1.9 on, are given
-    by `set_callbacks`; their tasks are the epochs of `fit`.
+    `callbacks` are skorch's, but for EpochScoring and BatchScoring, or anything with their
+    methods; they are told of the net. One that sets ``net.stopped_`` ends training after the
+    epoch, and a checkpoint then holds the result; one that raises KeyboardInterrupt, as skorch's
+    EarlyStopping does, ends this `fit` alone, and the next one goes on from the checkpoint. What
+    a callback knows is in the checkpoint if it is a `msa_sk.neural.checkpoint.Resumable`.
+    scikit-learn's, from its version 1.9 on, are given by `set_callbacks`; their tasks are the
+    epochs of `fit`.
 
     A `sampler` has ``prepare(X, y, seed)`` and ``instruments_of(y)``, as
     `msa_sk.datasets.SceneSampler` does.
@@ -189,11 +191,10 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             If examples were left out.
         """
         start = self._weights() if self.warm_start and self.__sklearn_is_fitted__() else None
-        self._is_fitted = False  # until all has gone well
-        items, scenes = self._begin(X, y)
-        with joined(resolve_device(self.device)):
-            self._fit(items, scenes, self._check_validation(X_val, y_val), start)
-        self._is_fitted = True
+        with self._refitting():
+            items, scenes = self._begin(X, y)
+            with joined(resolve_device(self.device)):
+                self._fit(items, scenes, self._check_validation(X_val, y_val), start)
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> "NeuralEstimator":
@@ -260,6 +261,8 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         if self.checkpoint is not None:
             fingerprint = self._fingerprint(items, scenes, validation, start)
             checkpoint = Checkpoint(self.checkpoint, self.checkpoint_minutes, fingerprint, random)
+        if n_processes() > 1:
+            check_alike(self._fingerprint(items, scenes, validation, None)["same"])
         random.set_state(as_first(random.get_state(legacy=False)))
         seed = int(random.randint(2**31 - 1))
         if validation is None:
@@ -304,7 +307,8 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         self.n_iter_ = len(self.history_)
         if self.n_skipped_:
             warnings.warn(
-                f"{self.n_skipped_} training examples were left out, as on_error='skip' asks for.",
+                f"{self.n_skipped_} training examples were left out, as on_error='skip' asks for; "
+                f"the last one because of this: {self.net_.last_skipped_}",
                 SkippedWarning,
                 stacklevel=3,
             )
@@ -464,6 +468,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         if self.lr_schedule != "constant":
             schedule = Schedule(self.lr_schedule, self.max_epochs * n_batches)
             callbacks.append(("schedule", schedule))
+        check_callbacks(self.callbacks or (), f"{type(self).__name__}(callbacks=)")
         callbacks += self.callbacks or ()
         if self.verbose:
             callbacks.append(("progress", Progress(self.max_epochs, n_batches)))

@@ -79,6 +79,7 @@ class SceneNet(NeuralNet):
         self.clipping_ = GradientClipping(self.max_grad_norm)
         self.generator_ = torch.Generator().manual_seed(self.seed)
         self.stopped_ = self.paused_ = False
+        self.last_skipped_ = "of a run before"
         self.parallel: Callable | None = None
         return self
 
@@ -136,6 +137,7 @@ class SceneNet(NeuralNet):
 
     def _skip(self, n_examples: int, reason: str) -> None:
         self.batches.n_skipped += n_examples
+        self.last_skipped_ = reason
         check_share(self.batches.n_skipped, len(self.batches.dataset), reason)
 
     def _failure(self, what: str, state: str, training: bool) -> TrainingError:

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import distributed
 
+from msa_sk.exceptions import InputError
+
 
 @contextmanager
 def joined(device: str) -> Iterator[None]:
@@ -51,6 +53,40 @@ def as_first(value: Any) -> Any:
     values = [value]
     distributed.broadcast_object_list(values)
     return values[0]
+
+
+def check_alike(given: dict[str, Any]) -> None:
+    """Refuse what processes that train together were not all given alike.
+
+    Parameters
+    ----------
+    given : dict of str to object
+        By the names that messages call it.
+
+    Raises
+    ------
+    InputError
+        In all of the processes.
+    """
+    found = gathered(given)
+    for item, value in found[0].items():
+        differs = [other.get(item) != value for other in found]
+        if any(differs):
+            raise InputError(
+                item,
+                "the same in all processes that train together",
+                f"something else in process {differs.index(True)}",
+                "Pass the same parameters and all of the data in each: they share batches out.",
+            )
+
+
+def gathered(value: Any) -> list[Any]:
+    """Return what each process has here, in their order."""
+    values = [value]
+    if n_processes() > 1:
+        values *= n_processes()
+        distributed.all_gather_object(values, value)
+    return values
 
 
 def added_up(values: np.ndarray) -> np.ndarray:
