@@ -145,6 +145,22 @@ def test_training_hears_the_loudest_stretch():
     np.testing.assert_array_equal(loudest_stretch(magnitude[:, 18:], 3), magnitude[:, 18:])
 
 
+@pytest.mark.parametrize("n_frames", [16, 40])
+def test_training_hears_a_stretch_of_one_example(data, n_frames):
+    """Two examples that swell towards their seam; the second one lasts longer."""
+    X, y = data
+    t = np.arange(RATE // 2, dtype=np.float32) / RATE
+    first = np.sin(2 * np.pi * 500 * t[: RATE // 4]) * t[: RATE // 4] ** 2
+    second = np.sin(2 * np.pi * 2000 * t) * t[::-1] ** 2
+    system = HierarchicalQBE(**{**TINY, "query_length": n_frames}).fit(X[:1], y[:1])
+    asked = [with_query(X[0], query) for query in ([first, second], second)]
+    both, *_, longer = (  # a mixture has many examples
+        inputs["query"]
+        for inputs, _ in some_examples(system._dataset(system._accept(asked), [y[0]] * 2))
+    )
+    np.testing.assert_array_equal(both, longer)
+
+
 # ------------------------------------------------------------------------ what a query may be
 
 

@@ -27,9 +27,12 @@ class SourceSpecificSeparator(LevelEstimator):
     ----------
     levels : {"multi", "single"}, default="multi"
         "multi" is one network that finds a mask for each level; "single" has a network of its
-        own for each. These take the same steps on the same examples, but share nothing
-        besides the norm to which all gradients are clipped, and the epoch that is kept; of
-        scenes that list one level alone, one network learns that level.
+        own for each. These take the same steps on the same examples, and share no weights and
+        no term of the loss, but what one `fit` decides for all: the norm to which gradients
+        are clipped (`max_grad_norm`), when the learning rate is halved
+        (``lr_schedule="halve"``), when training ends (`patience`) and which epoch is kept
+        (`validation_fraction`). Of scenes that list one level alone, one network learns that
+        level, on its own.
     constraint : bool, default=False
         Whether each mask is, in every bin, at least that of the level below it (eq. 2.4), in
         training and in predict. The paper found that it does not help on a single path. It

@@ -27,8 +27,9 @@ class _AskedByExample(LevelEstimator):
     query_size, query_layers : int, default=128, 1
         Units per direction and layers of the query network; the paper has 600 and 2.
     query_length : int, default=64
-        In frames: in training the loudest stretch of that length stands for a query; the paper
-        has 10 s, 626 frames. `predict` and `embed` hear queries whole.
+        In frames: in training the loudest stretch of that length stands for a query, of one of
+        its examples where it has several; the paper has 10 s, 626 frames. `predict` and `embed`
+        hear queries whole.
     embedding_size : int, default=20
         Dimensions of a bin's embedding, and of the anchor.
     """
@@ -195,8 +196,8 @@ class _AskedByExample(LevelEstimator):
         self, spectrogram: Spectrogram, levelled: LevelledSTFT, scene: Scene
     ) -> Example:
         sounds = self._sounds_of(spectrogram.mixture, repr(spectrogram.mixture))
-        magnitude = np.concatenate([self._magnitude_of(sound) for sound in sounds], axis=1)
-        return {"query": loudest_stretch(magnitude, self.query_length)}
+        stretches = [loudest_stretch(self._magnitude_of(one), self.query_length) for one in sounds]
+        return {"query": max(stretches, key=lambda one: np.square(one).sum())}
 
     def _before_training(self, module: Any, dataset: SceneDataset) -> None:
         inputs = [one for one, _ in some_examples(dataset)]

@@ -125,7 +125,7 @@ class LevelModule(StandardisedInput):
 
 
 class SeparateLevels(nn.Module):
-    """A network of its own for each level; they share nothing.
+    """A network of its own for each level; they share no weights.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ class LevelLoss:
     shared : bool, default=True
         Of one network for all levels the loss is, for each example, the mean over the levels
         that it knows. Otherwise each level's is, for itself, the mean over the examples that
-        know it, so that networks which share nothing do not depend on each other.
+        know it, so that networks which share no weights do not depend on each other.
     """
 
     def __init__(self, levels: Sequence[str], shared: bool = True):
