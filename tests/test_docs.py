@@ -12,6 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from trees import jams, write_noise, write_notes, write_sum
 
 import msa_sk
+from msa_sk import Cerberus
 from msa_sk.audio import write_audio
 from msa_sk.datasets import make_scenes
 from msa_sk.editing import OPERATIONS
@@ -23,6 +24,7 @@ OWN_DATA = ROOT / "docs" / "own_data.md"
 CERBERUS = ROOT / "docs" / "cerberus.md"
 EDITING = ROOT / "docs" / "editing.md"
 FAULTS = ROOT / "docs" / "faults.md"
+TRAINING = ROOT / "docs" / "training.md"
 LOSS_WEIGHTS = ROOT / "docs" / "loss_weights.md"
 HIERARCHICAL = ROOT / "docs" / "hierarchical.md"
 RATE = 8000
@@ -272,6 +274,29 @@ def test_what_pages_cite_exists(page):
         assert f"def {name}(" in (ROOT / "tests" / file).read_text("utf-8")
     for result in re.findall(r"`(\w+-(?:tiny|small|paper)\.md)`", text):
         assert (ROOT / "benchmarks" / "results" / result).exists()
+
+
+def test_the_page_of_training_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    X, y = make_scenes(8, duration=0.3, sample_rate=8000, random_state=0)
+    monkeypatch.setattr(msa_sk.datasets, "make_scenes", lambda *args, **kwargs: (X, y))
+    steps = [(names["network"], names.get("tuned")) for names in run(TRAINING)]
+    (validated, _), (preset, _), (further, _), (_, tuned) = steps
+    assert validated.history_[-1].keys() >= {"train_loss", "valid_loss", "valid_mi"}
+    assert preset.get_params() == Cerberus.from_preset("chapter3", max_epochs=10).get_params()
+    assert further.n_iter_ == 3  # of the second fit, and one pass
+    assert tuned.instruments_ == ("piano",)
+
+
+def test_the_presets_are_as_the_page_of_training_has_them():
+    rows = re.findall(r'^\| `"(\w+)"` .*$', TRAINING.read_text("utf-8"), re.M)
+    assert rows == list(Cerberus._presets)
+    two, three, four = (Cerberus.from_preset(name) for name in rows)
+    assert (two.hidden_size, two.n_layers, two.dropout, two.batch_size) == (600, 4, 0.3, 25)
+    assert (two.lr, two.lr_schedule, two.max_grad_norm) == (1e-4, "halve", "autoclip")
+    assert (three.hidden_size, three.n_layers, three.batch_size, three.lr) == (300, 4, 40, 2e-4)
+    assert (four.hidden_size, four.n_layers, four.batch_norm) == (600, 4, True)
+    assert (four.batch_size, four.lr, four.lr_schedule, four.max_epochs) == (64, 3e-4, "decay", 31)
 
 
 def test_the_page_of_editing_runs(tmp_path, monkeypatch, capsys):
