@@ -27,8 +27,8 @@ class SourceSpecificSeparator(LevelEstimator):
     ----------
     levels : {"multi", "single"}, default="multi"
         "multi" is one network that finds a mask for each level; "single" has a network of its
-        own for each. These take the same steps on the same examples, and share no weights and
-        no term of the loss, but what one `fit` decides for all: the norm to which gradients
+        own for each. These take the same steps on the same examples, and share neither weights
+        nor terms of the loss. But one `fit` decides for all of them to which norm gradients
         are clipped (`max_grad_norm`), when the learning rate is halved
         (``lr_schedule="halve"``), when training ends (`patience`) and which epoch is kept
         (`validation_fraction`). Of scenes that list one level alone, one network learns that
