@@ -28,13 +28,13 @@ VERDICTS = {"reproduced", "reversed", "open"}
 
 
 def write_song(path, seed, seconds=12):
-    """Write chords that guitars, strings and bells share, on bass and drums."""
+    """Write chords that guitars, strings, bells and drums play, on a bass."""
     random, song = np.random.default_rng(seed), pretty_midi.PrettyMIDI()
     for program in PROGRAMS:
         player = pretty_midi.Instrument(program or 0, is_drum=program is None)
         for start in np.arange(0, seconds, 0.5):
             low = {33: 36, None: 38}.get(program, 55)
-            for pitch in low + random.choice(12, 1 if program in (33, None) else 3):
+            for pitch in low + random.choice(12, 1 if program == 33 else 3):
                 player.notes.append(pretty_midi.Note(110, int(pitch), start, start + 0.45))
         song.instruments.append(player)
     song.write(str(path))
