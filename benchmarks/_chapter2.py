@@ -15,6 +15,7 @@ eight more; on two cores that nothing else uses, half an hour to an hour for eac
 """
 
 import argparse
+import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -272,9 +273,12 @@ def fit_system(name: str, fold: Fold, size: Size, seed: int) -> list[SceneEstima
         gain_db=GAIN_DB,
         leaves=[LEAF] if system.strategy == "SSS" else askable(fold.tree, pool),
     )
+    learnt_from = sorted({str(mixture.group) for mixture in pool.mixtures})
+    songs = hashlib.sha256("\n".join(learnt_from).encode()).hexdigest()[:8]
     what = (
         f"chapter2-{size.n_songs or 'all'}songs-{size.seconds:g}s-{size.per_song or 'all'}each-"
-        f"fold{fold.number}of{size.n_folds}-seed{seed}-{''.join(filter(str.isalnum, name))}"
+        f"fold{fold.number}of{size.n_folds}-{songs}-seed{seed}-"
+        f"{''.join(filter(str.isalnum, name))}"
     )
     found = [
         fit_once(network, f"{what}{k or ''}", lambda: (pool.mixtures, pool.scenes))
