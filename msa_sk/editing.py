@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 
 from msa_sk._arguments import check_path
 from msa_sk._files import atomic_path
@@ -164,17 +165,22 @@ class EditSession:
 
     Parameters
     ----------
-    separator : WindowedEstimator
+    separator : WindowedEstimator or Pipeline
         Fitted, and informed by a score, as `ScoreInformedSeparator` and
-        ``NMFSeparator(score_informed=True)`` are. It must stay as it is.
+        ``NMFSeparator(score_informed=True)`` are; or a Pipeline that ends with one. It must stay
+        as it is.
     mixture : Mixture
+        The steps of a Pipeline before the last transform it once.
     scene : Scene, default=None
-        Whose notes to begin with, as of a transcriber; None takes those of the mixture.
+        Whose notes to begin with, as of a transcriber. None takes those of the mixture; after a
+        transcriber in a Pipeline these are the ones that it finds.
 
     Raises
     ------
     InputError
-        If the separator is not informed by a score, there are no notes, or they do not fit.
+        If what separates is not informed by a score, there are no notes, or they do not fit.
+    NotFittedError
+        If the separator, or a step before it, is not fitted.
 
     Examples
     --------
@@ -188,17 +194,17 @@ class EditSession:
     EditSession(1 edit; Scene(guitar, piano; 5.0 s at 16 kHz; 48 notes))
     """
 
-    def __init__(self, separator: WindowedEstimator, mixture: Mixture, scene: Scene | None = None):
-        is_system = isinstance(separator, WindowedEstimator)
-        if not is_system or not get_tags(separator).score_informed:
-            raise InputError(
-                "EditSession(separator)",
-                "a system that is informed by a score",
-                repr(separator),
-                "Use ScoreInformedSeparator, or NMFSeparator(score_informed=True).",
-            )
-        separator._check_fitted()
-        (mixture,) = check_mixtures([mixture], separator.sample_rate_, "mixtures")
+    def __init__(
+        self,
+        separator: WindowedEstimator | Pipeline,
+        mixture: Mixture,
+        scene: Scene | None = None,
+    ):
+        *earlier, separator = _steps_of(separator)
+        mixtures = [mixture]
+        for step in earlier:
+            mixtures = step.transform(mixtures)
+        (mixture,) = check_mixtures(mixtures, separator.sample_rate_, "mixtures")
         if scene is not None:
             mixture = replace(mixture, notes=_notes_in(scene))
         self._retouch = Retouch(separator, mixture)
@@ -329,7 +335,7 @@ class EditSession:
 
 
 def replay(
-    separator: WindowedEstimator,
+    separator: WindowedEstimator | Pipeline,
     mixture: Mixture,
     scene: Scene | None,
     log: Sequence[dict[str, Any]] | str | os.PathLike,
@@ -348,6 +354,28 @@ def replay(
     scene : Scene
     """
     return EditSession(separator, mixture, scene).replay(log)
+
+
+def _steps_of(separator: Any) -> list[Any]:
+    """Return what transforms a mixture, and last the system that separates it by its notes."""
+    *earlier, system = _flat(separator) or [separator]
+    if not isinstance(system, WindowedEstimator) or not get_tags(system).score_informed:
+        raise InputError(
+            "EditSession(separator)",
+            "a system that is informed by a score, alone or last in a Pipeline",
+            repr(system)[:80],
+            "Use ScoreInformedSeparator, or NMFSeparator(score_informed=True); after a search, "
+            "its best_estimator_.",
+        )
+    system._check_fitted()
+    return [*(step for step in earlier if step not in (None, "passthrough")), system]
+
+
+def _flat(system: Any) -> list[Any]:
+    """Return the steps of a Pipeline and of those in it; anything else is one."""
+    if not isinstance(system, Pipeline):
+        return [system]
+    return [part for _, step in system.steps for part in _flat(step)]
 
 
 def _notes_in(scene: Any) -> dict[str, Notes]:
