@@ -25,11 +25,13 @@ Heads = dict[str, np.ndarray]
 def plan_windows(n_frames: int, size: int, overlap: int) -> list[tuple[int, int]]:
     """Return the first frame of each window, and the one after its last.
 
-    All have `size` frames but the last, which has more than `overlap`.
+    There are as few as windows of at most `size` frames that overlap by at least `overlap` can
+    be. All have the same length, so that a network can look at several at a time.
     """
-    stride = size - overlap
-    n_windows = max(1, math.ceil((n_frames - overlap) / stride))
-    return [(k * stride, min(k * stride + size, n_frames)) for k in range(n_windows)]
+    n_windows = max(1, math.ceil((n_frames - overlap) / (size - overlap)))
+    length = math.ceil((n_frames + (n_windows - 1) * overlap) / n_windows)
+    starts = [k * (n_frames - length) // max(n_windows - 1, 1) for k in range(n_windows)]
+    return [(first, first + length) for first in starts]
 
 
 def crossfade(
@@ -167,7 +169,9 @@ class Inverse:
         """
         hop, n_fft = self.spectrogram.hop_length, self.spectrogram.n_fft
         n_more = spectrum.shape[-1] - masks.shape[-1]
-        masks = np.pad(masks.astype(np.float32), [(0, 0), (0, 0), (0, n_more)], mode="edge")
+        # Unlike np.pad this keeps the order in memory: frames as a rule, as the spectrum's.
+        more = np.repeat(masks[..., -1:], n_more, axis=-1)
+        masks = np.concatenate([masks, more], axis=-1, dtype=np.float32)
         if self._held is not None:
             spectrum = np.concatenate([self._held[0], spectrum], axis=-1)
             masks = np.concatenate([self._held[1], masks], axis=-1)

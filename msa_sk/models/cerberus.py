@@ -147,12 +147,11 @@ class Cerberus(NeuralEstimator):
         The body "band_split" attends, at predict too, to as many frames around each as this;
         "unet" hears a fixed number of them, the more the more layers it has.
     window_seconds : float, default=30.0
-        At predict, longer mixtures are heard in windows of that length, and memory does not
-        grow with them; None hears all mixtures whole. An eighth of a window overlaps with the
-        next, and what is found in both is crossfaded. A recurrent network remembers more than
-        a window holds, so that sources differ from those of the whole: by -40 dB of the
-        mixture, and by 0.01 dB in SI-SDR, in ``benchmarks.long_audio``. Posteriors differ by
-        less than 0.1.
+        At predict, longer mixtures are heard in windows of at most that length, and memory does
+        not grow with them; None hears all mixtures whole. An eighth of it or more overlaps with
+        the next window, and what is found in both is crossfaded. A recurrent network remembers
+        more than a window holds, so that sources differ from those of the whole: by -40 dB of
+        the mixture, and by 0.01 dB in SI-SDR, in ``benchmarks.long_audio``.
     max_epochs : int, default=30
     batch_size : int, default=16
         Sequences per step; the paper has 40.

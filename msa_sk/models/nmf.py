@@ -183,8 +183,8 @@ class NMFSeparator(WindowedEstimator):
         Of each instrument's sounding frames, at most so many, drawn evenly from the scenes,
         take part in learning; and where a blind separation works in windows, of the mixture's.
     window_seconds : float, default=30.0
-        Longer mixtures are separated in windows of that length, an eighth of which overlaps
-        with the next; None takes them whole. Iterations may then end later or earlier: some
+        Longer mixtures are separated in windows of at most that length, an eighth of which, or
+        more, overlaps with the next; None takes them whole. Iterations may then end later or earlier: some
         thousandths of the mixture's level, none with ``tol=0``. Blind, spectra are learnt once
         for all windows; told the score, anew in each.
     blind : bool, default=False
