@@ -184,9 +184,9 @@ class NMFSeparator(WindowedEstimator):
         take part in learning; and where a blind separation works in windows, of the mixture's.
     window_seconds : float, default=30.0
         Longer mixtures are separated in windows of at most that length, an eighth of which, or
-        more, overlaps with the next; None takes them whole. Iterations may then end later or earlier: some
-        thousandths of the mixture's level, none with ``tol=0``. Blind, spectra are learnt once
-        for all windows; told the score, anew in each.
+        more, overlaps with the next; None takes them whole. Iterations may then end later or
+        earlier: some thousandths of the mixture's level, none with ``tol=0``. Blind, spectra are
+        learnt once for all windows; told the score, anew in each.
     blind : bool, default=False
     n_sources : int, default=2
         How many sources a blind separation gives.
