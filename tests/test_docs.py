@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from sklearn.model_selection import GridSearchCV
-from trees import jams, write_noise, write_notes, write_sum
+from trees import in_folder, jams, write_noise, write_notes, write_sum
 
 import msa_sk
 from msa_sk import Cerberus
@@ -56,8 +56,8 @@ def make_songs(instruments):
 
 
 def write_part(audio_path, midi_path, scene, name):
-    write_audio(audio_path, scene.source(name), RATE)
-    write_midi(midi_path, {name: scene.notes_of(name)})
+    write_audio(in_folder(audio_path), scene.source(name), RATE)
+    write_midi(in_folder(midi_path), {name: scene.notes_of(name)})
 
 
 def make_slakh(root):
@@ -82,11 +82,11 @@ def make_slakh(root):
 def make_guitarset(root):
     for i, scene in enumerate(make_songs(("guitar",))):
         title = f"0{i}_BN1-129-Eb_comp"
-        write_audio(root / "audio_mono-mic" / f"{title}_mic.wav", scene.sources[0], RATE)
-        (root / "annotation").mkdir(exist_ok=True)
+        place = in_folder(root / "audio_mono-mic" / f"{title}_mic.wav")
+        write_audio(place, scene.sources[0], RATE)
         notes = zip(scene.notes[0].onset, scene.notes[0].pitch, strict=True)
         string = [(float(onset), float(pitch)) for onset, pitch in notes]
-        (root / "annotation" / f"{title}.jams").write_text(jams([string]))
+        in_folder(root / "annotation" / f"{title}.jams").write_text(jams([string]))
 
 
 def make_folder(root, instruments=("piano", "guitar"), names=None):
@@ -301,6 +301,13 @@ def test_the_presets_are_as_the_page_of_training_has_them():
 
 def test_the_page_of_editing_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+
+    def make_few(n_scenes, *args, **kwargs):
+        return make_scenes(min(n_scenes, 4), *args, **kwargs)
+
+    monkeypatch.setattr(msa_sk.datasets, "make_scenes", make_few, False)
+    make = functools.partial(msa_sk.Transcriber, **TINY)
+    monkeypatch.setattr(msa_sk, "Transcriber", make, False)
     *_, names = run(EDITING)
     printed, text = capsys.readouterr().out, EDITING.read_text("utf-8")
     *levels, edit = printed.splitlines()
@@ -315,5 +322,8 @@ def test_the_page_of_editing_runs(tmp_path, monkeypatch, capsys):
     operations = re.findall(r"^\| `(\w+)\(instrument", text, re.M)
     assert operations == list(OPERATIONS)
     assert [path.name for path in (tmp_path / "stems").glob("*.wav")] != []
-    assert (EDITING.parent / "editing.png").is_file()
+    linked = [EDITING.parent / link for link in re.findall(r"\]\((.*?)\)", text)]
+    assert {path.suffix for path in linked} == {".png", ".ogg"}
+    assert all(path.is_file() for path in linked)
+    np.testing.assert_array_equal(names["told"].scene.sources, names["before"].sources)
     assert [one["operation"] for one in names["session"].log] == ["move", "delete", "add"]

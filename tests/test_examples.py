@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
-from msa_sk.audio import read_audio, write_audio
+from msa_sk.audio import read_audio, rms, write_audio
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+DOCS, EXAMPLES = (Path(__file__).parents[1] / name for name in ("docs", "examples"))
+PAIR = ("piano", "guitar")
 
 
 def test_search_weights(tmp_path):
@@ -41,11 +43,22 @@ def test_edit_notes(tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "editing.png").read_bytes().startswith(b"\x89PNG")
     stems = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.wav")}
-    assert stems == {
-        f"{when}/{name}.wav" for when in ("before", "after") for name in ("piano", "guitar")
-    }
-    levels = [re.findall(r"([\d.]+) dB", line) for line in done.stdout.splitlines()[:2]]
+    assert stems == {f"{when}/{name}.wav" for when in ("before", "after") for name in PAIR}
+    lines = done.stdout.splitlines()[:2]
+    levels = [re.findall(r"([\d.]+) dB", line) for line in lines]
     assert all(float(a) > float(b) + 3 for b, a in zip(*levels, strict=True))
+    # Of the guitar's three notes: in the stem of the piano, and of the guitar.
+    shares = [[int(share) for share in re.findall(r"(\d+)%", line)] for line in lines]
+    assert shares[0] == [100, 0]
+    assert shares[1][0] < 30
+    assert shares[1][1] > 70
+    sounds = {path.name: soundfile.read(path) for path in (tmp_path / "editing").glob("*.ogg")}
+    names = ("mixture", *(f"{name}_{when}" for name in PAIR for when in ("before", "after")))
+    assert set(sounds) == {f"{name}.ogg" for name in names}
+    for name, (audio, rate) in sounds.items():  # those of the page are these
+        on_page, rate_on_page = soundfile.read(DOCS / "editing" / name)
+        assert (rate, audio.shape) == (rate_on_page, on_page.shape) == (16000, (7 * 16000,))
+        assert rms(audio - on_page) < 0.1 * rms(audio)
 
 
 def test_pull_out(tmp_path):
