@@ -30,7 +30,7 @@ BASELINE = "MI + TR"
 PER_TEST_SONG = 10
 
 
-def _of_the_paper(cls: Any, **own: Any) -> Callable[..., SceneEstimator]:
+def of_the_paper(cls: Any, **own: Any) -> Callable[..., SceneEstimator]:
     """Make a network as it is, or by the preset of chapter 4 where its size asks for that."""
 
     def make(preset: str | None = None, **parameters: Any) -> SceneEstimator:
@@ -41,13 +41,13 @@ def _of_the_paper(cls: Any, **own: Any) -> Callable[..., SceneEstimator]:
 
 
 NETWORKS = {
-    BASELINE: _of_the_paper(MaskInferenceTranscriber, batch_norm=True),
-    **{name: _of_the_paper(ScoreInformedSeparator, variant=name) for name in VARIANTS},
+    BASELINE: of_the_paper(MaskInferenceTranscriber, batch_norm=True),
+    **{name: of_the_paper(ScoreInformedSeparator, variant=name) for name in VARIANTS},
 }
 TRANSCRIBERS = {
     BASELINE: NETWORKS[BASELINE],
-    "Transcription": _of_the_paper(Transcriber, batch_norm=True),
-    **{name: _of_the_paper(SourceInformedTranscriber, variant=name) for name in VARIANTS},
+    "Transcription": of_the_paper(Transcriber, batch_norm=True),
+    **{name: of_the_paper(SourceInformedTranscriber, variant=name) for name in VARIANTS},
 }
 # As in chapter 3, but the networks learn for a third of the time.
 SIZES: dict[str, Size] = {
@@ -152,5 +152,6 @@ def instrument_table(
     for system in comparison.evaluations:
         ours = [text_of(found.get((system, name))) for name in columns]
         theirs = [f"{value:g}" for value in paper.get(system, ())] or ["–"] * len(names)
-        lines.append([system, *ours, *theirs])
-    return markdown_table(["", *columns, *(f"paper: {name}" for name in names)], lines)
+        lines.append([system, *ours, *(theirs if paper else ())])
+    header = ["", *columns, *(f"paper: {name}" for name in (names if paper else ()))]
+    return markdown_table(header, lines)

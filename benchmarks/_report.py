@@ -129,6 +129,7 @@ def write_report(
         "seconds": round(seconds, 1),
         "rows": list(rows),
     }
+    arguments.results.mkdir(parents=True, exist_ok=True)
     path = arguments.results / f"{name}-{arguments.size}.json"
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

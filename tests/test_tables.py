@@ -119,6 +119,14 @@ def test_table_4_1(run):
     assert "| 15.1 | 16.2 | 11.8 | 15 |" in page  # the paper's row
 
 
+def test_score_options(run):
+    _, rows, _ = run("score_options")
+    options = {"masks by leaky ReLUs", "pitches alone"}
+    assert systems_in(rows) == {"vanilla"} | options
+    gains = {row["claim"]: row["paper"] for row in rows if "verdict" in row}
+    assert gains == {f"vanilla above {option}": None for option in options}
+
+
 def test_table_4_2(run):
     _, rows, page = run("table_4_2")
     assert systems_in(rows) == {"MI + TR"} | VARIANTS
