@@ -130,6 +130,30 @@ def check_folder(path: Any, item: str = "path") -> Path:
     return folder
 
 
+def check_file(path: Any, item: str = "path") -> Path:
+    """Return the path of a file to write, in a folder that is there.
+
+    A folder that somebody names is made (`check_folder`); one in which a file is to be is not,
+    for that it is missing tells a slip of the pen.
+
+    Raises
+    ------
+    ParameterError
+        If it is no path.
+    InputError
+        If it is a folder, or the folder that it would be in is not there, or a file.
+    """
+    file = check_path(path, item)
+    if file.is_dir():
+        raise InputError(str(file), "the name of a file", "a folder", "Name a file in it.")
+    folder = check_folder(file.parent)
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    if missing:
+        place, remedy = str(missing[-1]), f"Make it, or check the path {file}."
+        raise InputError(place, "a folder that is there", "nothing there", remedy)
+    return file
+
+
 def check_absent(folder: Path) -> None:
     """Refuse a folder that is there.
 

@@ -8,17 +8,19 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from msa_sk._arguments import check_absent, check_folder, check_path
-from msa_sk.exceptions import InputError
+from msa_sk._arguments import check_absent, check_file, check_folder
 
 
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
-    """Give a temporary path beside `path`; move it there once the block has succeeded."""
-    target = check_path(path)
-    if target.is_dir():
-        raise InputError(str(target), "the name of a file", "a folder", "Name a file in it.")
-    check_folder(target.parent).mkdir(parents=True, exist_ok=True)
+    """Give a temporary path beside `path`; move it there once the block has succeeded.
+
+    Raises
+    ------
+    ParameterError, InputError
+        As `check_file` does, before the block.
+    """
+    target = check_file(path)
     temporary = target.parent / f"{_beginning(target)}{secrets.token_hex(8)}{target.suffix}"
     try:
         yield temporary
@@ -37,10 +39,10 @@ def complete_folder(
 ) -> Iterator[Path]:
     """Give a temporary folder; put its files at `path` once the block has succeeded.
 
-    A folder that is new appears with all of them at once; into one that is there they move one
-    by one, in the order in which they were written, after the files that ``outdated(folder)``
-    names have gone. If the block fails, all is as before. Of several writers, in this process or
-    others, each puts all of its files there before the next does.
+    A folder that is new appears with all of them at once, and those that it is in are made; into
+    one that is there they move one by one, in the order in which they were written, after the
+    files that ``outdated(folder)`` names have gone. If the block fails, all is as before. Of
+    several writers, in this process or others, each puts all of its files there before the next.
 
     Raises
     ------

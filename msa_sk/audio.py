@@ -289,6 +289,8 @@ def write_audio(
     AudioError
         If the suffix is another, the file cannot have the sample format, or an integer
         format would clip.
+    InputError
+        If the path is a folder, or its folder is not there.
     """
     import soundfile
 

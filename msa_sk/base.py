@@ -236,9 +236,9 @@ class SceneEstimator(BaseEstimator):
         X : list or ndarray of length n_mixes
             As in `fit`.
         directory : path-like
-            Each scene gets a folder in it: the name of the mixture's file or, where it has
-            none or another mixture has the same, its number; see `Scene.write` for what it
-            holds.
+            Made if needed. Each scene gets a folder in it: the name of the mixture's file or,
+            where it has none or another mixture has the same, its number; see `Scene.write` for
+            what it holds.
         overwrite : bool, default=False
             Whether folders that exist already may be written into. What an earlier scene left
             there goes; other files stay.
@@ -335,7 +335,7 @@ class SceneEstimator(BaseEstimator):
         A Pipeline is written by `msa_sk.save`.
 
         The file holds JSON and safetensors under a sha256: no code, and no byte of it can
-        change unnoticed.
+        change unnoticed. The folder that it is to be in must be there.
         """
         self._check_fitted()
         return persistence.save(self, path)

@@ -54,6 +54,8 @@ def write_midi(path: str | os.PathLike, notes: Mapping[str, Notes]) -> Path:
     ------
     NotesError
         If a value is not Notes, or a note ends after 24 hours.
+    InputError
+        If the path is a folder, or its folder is not there.
     InstrumentError
         If a name is no string or cannot be written.
 

@@ -65,6 +65,8 @@ def save(estimator: BaseEstimator, path: str | os.PathLike) -> Path:
     ParameterError
         If a parameter is nothing that JSON can hold or has changed since `fit` settled it, or
         a class is not registered.
+    InputError
+        If the path is a folder, or its folder is not there.
 
     Examples
     --------

@@ -9,6 +9,7 @@ import pytest
 from msa_sk import Clip, Hierarchy, MixtureBaseline, Notes, Scene, load
 from msa_sk._arguments import (
     check_excerpt,
+    check_file,
     check_folder,
     check_names,
     check_path,
@@ -137,7 +138,7 @@ WRITERS = {
 }
 FOLDERS = {
     "write": lambda path, _: SCENE.write(path),
-    "predict_to_files": lambda path, baseline: baseline.predict_to_files([SCENE.sources[0]], path),
+    "predict_to_files": lambda path, baseline: baseline.predict_to_files([np.ones(80)], path),
     "cache_resampled": lambda path, _: cache_resampled([], [], path),
 }
 
@@ -173,7 +174,23 @@ def test_a_folder_in_the_place_of_a_file_is_refused(name, tmp_path, baseline):
 def test_a_folder_need_not_be_there_yet(tmp_path):
     assert check_folder(tmp_path / "a" / "b") == tmp_path / "a" / "b"
     assert check_path("x.wav") == Path("x.wav")
+    assert check_file("x.wav") == Path("x.wav")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_file_goes_into_no_folder_that_is_not_there(name, tmp_path, baseline):
+    with pytest.raises(InputError) as caught:
+        WRITERS[name](tmp_path / "modles" / "new" / "x.wav", baseline)
+    assert caught.value.item == str(tmp_path / "modles")
+    assert "nothing there. Make it, or check the path" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", set(FOLDERS) - {"cache_resampled"})  # of nothing
+def test_a_folder_that_is_named_is_made(name, tmp_path, baseline):
+    FOLDERS[name](tmp_path / "a" / "b", baseline)
+    assert list((tmp_path / "a" / "b").rglob("*.wav"))
 
 
 # ------------------------------------------------------------------------------- messages

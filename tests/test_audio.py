@@ -1,7 +1,6 @@
 """Audio files in and out, resampling, and the gate for samples."""
 
 import os
-import shutil
 
 import numpy as np
 import pytest
@@ -316,12 +315,6 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch, where):
         write_audio(path, noise(100, seed=1), RATE)
     assert path.read_bytes() == before
     assert [*tmp_path.iterdir()] == [path]
-
-
-def test_folders_are_made_on_the_way(tmp_path):
-    path = write_audio(tmp_path / "a" / "b" / "x.wav", noise(10), RATE)
-    assert path.is_file()
-    shutil.rmtree(tmp_path / "a")
 
 
 # ----------------------------------------------------------------- resampling and the rest

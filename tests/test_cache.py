@@ -18,6 +18,7 @@ RATE, MODEL_RATE = 44100, 16000
 def song(tmp_path, rng):
     """Return a mixture and a scene of two stereo stems, in FLAC files of one second."""
     folder = tmp_path / "data"
+    folder.mkdir()
     paths = {
         name: write_audio(folder / f"{name}.flac", rng.uniform(-0.4, 0.4, (2, RATE)), RATE)
         for name in ("piano", "guitar", "query")

@@ -90,6 +90,7 @@ def test_predictions_overwrite_only_if_asked(tmp_path, monkeypatch):
 def test_two_processes_write_one_folder_and_one_cache(tmp_path):
     """Over and over again, each its own scene, and the same copies of the same files."""
     X, y = [], []
+    (tmp_path / "data").mkdir()
     for i in range(3):
         audio = np.random.default_rng(i).uniform(-0.5, 0.5, 44100)
         X.append(write_audio(tmp_path / "data" / f"{i}.wav", audio, 44100))

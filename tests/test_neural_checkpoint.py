@@ -201,6 +201,12 @@ def test_a_full_disk_ends_training_loudly(data, tmp_path, monkeypatch, code):
     assert outcome(Cerberus(**parameters).fit(*data)) == expected
 
 
+def test_a_folder_that_is_not_there_is_told_before_training(data, tmp_path, monkeypatch):
+    at_step(monkeypatch, 1, kill)
+    with pytest.raises(InputError, match="runs: expected a folder that is there, got nothing"):
+        Cerberus(**TINY, checkpoint=tmp_path / "runs" / "training.msa").fit(*data)
+
+
 # ----------------------------------------------------------------- what must not look fitted
 
 

@@ -33,7 +33,6 @@ from msa_sk import (
     save,
 )
 from msa_sk.exceptions import (
-    InputError,
     ModelFileError,
     MsaWarning,
     NotFittedError,
@@ -591,9 +590,3 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch, where):
             save(NMFSeparator(5), path)
     assert load(path).n_components == 3
     assert [*tmp_path.iterdir()] == [path]
-
-
-def test_folders_are_made_and_a_file_in_the_way_is_told(tmp_path):
-    assert load(save(STFT(), tmp_path / "a" / "b" / "x.msa")).n_fft == 1024
-    with pytest.raises(InputError, match=r"x\.msa: expected a folder, got a file"):
-        save(STFT(), tmp_path / "a" / "b" / "x.msa" / "y.msa")

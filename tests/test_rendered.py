@@ -92,6 +92,7 @@ def soundfont(tmp_path_factory):
 
 def songs(folder, **contents):
     """Write a MIDI file for each keyword; return their paths."""
+    folder.mkdir(exist_ok=True)
     return [write_midi(folder / f"{name}.mid", notes) for name, notes in contents.items()]
 
 

@@ -15,21 +15,27 @@ RATE = 8000
 SECONDS = 0.5
 
 
+def in_folder(path):
+    """Return a path, whose folder is there by then."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def write_noise(path, seed, n_channels=None, rate=RATE, seconds=SECONDS):
     shape = (round(seconds * rate),) if n_channels is None else (n_channels, round(seconds * rate))
     audio = np.random.default_rng(seed).uniform(-0.2, 0.2, shape)
-    return write_audio(path, audio.astype(np.float32), rate, "PCM_16")
+    return write_audio(in_folder(path), audio.astype(np.float32), rate, "PCM_16")
 
 
 def write_sum(path, parts):
     audio = sum(soundfile.read(part, dtype="float32")[0] for part in parts)
-    return write_audio(path, audio.T, RATE, "PCM_16")
+    return write_audio(in_folder(path), audio.T, RATE, "PCM_16")
 
 
 def write_notes(path, *pitches):
     """Write notes that begin at 0.0, 0.1, ... s and last 50 ms."""
     onset = np.arange(len(pitches)) / 10
-    return write_midi(path, {"piano": Notes(onset, onset + 0.05, pitches)})
+    return write_midi(in_folder(path), {"piano": Notes(onset, onset + 0.05, pitches)})
 
 
 # name: program, drums?, rendered?, loudness. One is not rendered, one rendered and silent.
@@ -146,8 +152,7 @@ def jams(strings):
 
 def make_guitarset(root):
     for title in ("00_BN1-129-Eb_comp", "00_BN1-129-Eb_solo", "03_Funk3-98-A_comp"):
-        path = root / "annotation" / f"{title}.jams"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = in_folder(root / "annotation" / f"{title}.jams")
         path.write_text(jams([[], [(0.2, 51.04)], [], [(0.0, 63.6)], [], [(0.1, 70.0)]]))
         write_noise(root / "audio_mono-mic" / f"{title}_mic.wav", 0)
         write_noise(root / "audio_mono-pickup_mix" / f"{title}_mix.wav", 1)

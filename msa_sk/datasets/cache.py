@@ -39,8 +39,9 @@ def cache_resampled(
     X : list of Mixture
     y : list of Scene
     cache_dir : path-like
-        Copies are kept here as float32 WAV, named by the file and a hash of its content. What
-        is there already is not written again, so an interrupted run goes on where it stopped.
+        Made if needed. Copies are kept here as float32 WAV, named by the file and a hash of its
+        content. What is there already is not written again, so an interrupted run goes on where
+        it stopped.
     sample_rate : int, default=16000
         Of the copies, in Hz.
     n_jobs : int or None, default=1
@@ -101,9 +102,13 @@ def cache_resampled(
 
 
 def write_float(path: Path, audio: np.ndarray, sample_rate: int) -> None:
-    """Write float32 WAV without a time stamp: libsndfile would put one into the header."""
+    """Write float32 WAV without a time stamp: libsndfile would put one into the header.
+
+    The folder is made if needed: it is a cache that somebody named.
+    """
     from scipy.io import wavfile
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         wavfile.write(temporary, sample_rate, audio.T)
 

@@ -114,9 +114,9 @@ def render_scenes(
         The instruments of the scenes; the rest of a song is left out. Of a hierarchy they are
         the leaves that have programs; few songs hold them all, so ask for ``require="any"``.
     cache_dir : path-like
-        Stems are kept here as float32 WAV, named by song, instrument and a hash of all that
-        went into them. What is there already is not rendered again, so an interrupted run
-        goes on where it stopped.
+        Made if needed. Stems are kept here as float32 WAV, named by song, instrument and a hash
+        of all that went into them. What is there already is not rendered again, so an
+        interrupted run goes on where it stopped.
     sample_rate : int, default=16000
         Of the stems, in Hz.
     require : {"all", "any"}, default="all"

@@ -298,7 +298,8 @@ class Comparison:
         """Return one Markdown table per metric, systems down and instruments across.
 
         A cell is the mean and its interval. The highest mean of a column is bold; a dagger marks
-        those that differ from it by a paired test. With a path, the text is written there too.
+        those that differ from it by a paired test. With a path, the text is written there too; the
+        folder must be there.
         """
         style = _Style(str, "**{}**", "{}", "†")
         tables = self._tables(style)

@@ -12,7 +12,7 @@ import torch
 from skorch.history import History
 from torch import Tensor
 
-from msa_sk._arguments import check_path
+from msa_sk._arguments import check_file
 from msa_sk._files import remove_stale
 from msa_sk._version import __version__
 from msa_sk.exceptions import InputError, ModelFileError, MsaWarning, TrainingError
@@ -67,7 +67,7 @@ class Checkpoint:
         fingerprint: dict[str, dict[str, Any]],
         random: np.random.RandomState,
     ):
-        self.path = check_path(path, "checkpoint")
+        self.path = check_file(path, "checkpoint")
         self.minutes, self.fingerprint = minutes, fingerprint
         self.state: dict | None = None
         self._written = time.monotonic()
