@@ -42,6 +42,7 @@ from msa_sk.base import SceneEstimator, only
 from msa_sk.datasets import Excerpts, rare_leaves
 from msa_sk.datasets.sampling import Draws
 from msa_sk.metrics import Comparison, SceneScorer
+from msa_sk.metrics.statistics import draw_songs
 from msa_sk.metrics.tables import markdown_table
 from msa_sk.neural.allocator import keep_large_buffers
 from msa_sk.persistence import register
@@ -398,7 +399,10 @@ def score(networks: Sequence[SceneEstimator], X: list, y: list) -> tuple:
 
 
 def bootstrap(
-    statistic: Callable[[np.ndarray], float], songs: Sequence[str], n_resamples: int = 1000
+    statistic: Callable[[np.ndarray], float],
+    songs: Sequence[str],
+    mixed_with: Sequence[str] = (),
+    n_resamples: int = 1000,
 ) -> tuple[float, float]:
     """Return the interval of 95 % of a statistic of any kind, drawing songs.
 
@@ -406,15 +410,16 @@ def bootstrap(
     ----------
     statistic : callable
         Of the numbers of excerpts, of which some may come more than once.
-    songs : sequence of str
-        Of all excerpts.
+    songs, mixed_with : sequence of str
+        Of all excerpts, as in `Comparison`.
     n_resamples : int, default=1000
     """
-    rng, titles = np.random.default_rng(0), np.asarray(songs)
-    members = [np.flatnonzero(titles == title) for title in dict.fromkeys(songs)]
+    kinds = [np.unique(kind, return_inverse=True)[1] for kind in (songs, mixed_with) if len(kind)]
     values = [
-        statistic(np.concatenate([members[k] for k in drawn]))
-        for drawn in rng.integers(len(members), size=(n_resamples, len(members)))
+        statistic(np.repeat(np.arange(len(songs)), times.astype(int)))
+        for batch in draw_songs(np.stack(kinds, axis=1), n_resamples, seed=0)
+        for times in batch
+        if times.any()
     ]
     low, high = np.quantile(values, (0.025, 0.975))
     return float(low), float(high)

@@ -217,6 +217,17 @@ def test_intervals_are_over_songs():
     assert 0.55 < each[1] < 0.65
 
 
+def test_intervals_of_two_songs_mixed_draw_both():
+    spread = np.arange(100) % 10
+    both = [f"{i // 10}" for i in range(100)], [f"{i % 10}" for i in range(100)]
+    of_first, of_both = (
+        bootstrap(lambda chosen: float(np.median(spread[chosen])), both[0], mixed_with)
+        for mixed_with in ((), both[1])
+    )
+    assert of_first == (4.5, 4.5)  # each of the first songs is mixed with all of the others
+    assert of_both[0] < 4 < 5 < of_both[1]
+
+
 def test_directions_are_about_a_level_or_all():
     scenes = [{"si_sdri": {"level_1": 1.0 + i, "level_2": 5.0}} for i in range(4)]
     worse = [{"si_sdri": {"level_1": 0.5 * i, "level_2": 9.0}} for i in range(4)]

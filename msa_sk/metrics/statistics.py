@@ -5,7 +5,7 @@ p-values too small. So resampling draws songs with all of their excerpts, and te
 means.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,45 +51,65 @@ def bootstrap_interval(
     values : ndarray of shape (n_scenes, n_columns)
         NaN is left out. The same songs are drawn for all columns.
     songs : ndarray of int, shape (n_scenes,) or (n_scenes, n_kinds)
-        The number of each scene's song, from 0. Scenes that mix songs have one of each kind, as
-        of the piano and of the guitar: songs of each kind are drawn by themselves, and a scene
-        counts as often as all of its songs together (the pigeonhole bootstrap: Owen, "The
-        pigeonhole bootstrap", Annals of Applied Statistics, 2007).
+        As in `draw_songs`.
     confidence : float
         The interval's probability, from 0 to 1.
-    n_resamples : int
-    seed : int or None
-        None draws anew.
+    n_resamples, seed
+        As in `draw_songs`.
 
     Returns
     -------
     interval : ndarray of shape (2, n_columns)
         Low and high; NaN for columns with values from fewer than two songs of any kind.
     """
-    rng = np.random.default_rng(seed)
-    kinds = np.reshape(songs, (len(values), -1)).T
-    if len(kinds) == 1:  # what a song's scenes add up to is all that counts
-        totals, counts = _totals(values, kinds[0])
-        kinds = np.arange(len(totals))[None]
+    songs = np.reshape(songs, (len(values), -1))
+    if songs.shape[1] == 1:  # what a song's scenes add up to is all that counts
+        totals, counts = _totals(values, songs[:, 0])
+        songs = np.arange(len(totals))[:, None]
     else:
         totals, counts = np.nan_to_num(values), (~np.isnan(values)).astype(float)
     means = []
-    for start in range(0, n_resamples, _BATCH):
-        size = min(_BATCH, n_resamples - start)
-        times_drawn = np.ones((size, len(totals)))
-        for of_kind in kinds:
-            n_songs = int(of_kind.max(initial=-1)) + 1
-            drawn = rng.multinomial(n_songs, np.full(n_songs, 1 / n_songs), size)
-            times_drawn *= drawn[:, of_kind]
+    for times_drawn in draw_songs(songs, n_resamples, seed):
         with np.errstate(invalid="ignore"):  # a draw may hold no song with a value
             means.append((times_drawn @ totals) / (times_drawn @ counts))
     tails = (1 - confidence) / 2, (1 + confidence) / 2
     enough = np.all(
-        [(_totals(counts, of_kind)[0] > 0).sum(axis=0) >= 2 for of_kind in kinds], axis=0
+        [(_totals(counts, of_kind)[0] > 0).sum(axis=0) >= 2 for of_kind in songs.T], axis=0
     )
     interval = np.full((2, values.shape[1]), np.nan)
     interval[:, enough] = np.nanquantile(np.concatenate(means)[:, enough], tails, axis=0)
     return interval
+
+
+def draw_songs(songs: np.ndarray, n_resamples: int, seed: int | None) -> Iterator[np.ndarray]:
+    """Draw songs with replacement, and say how often each scene has been drawn.
+
+    Parameters
+    ----------
+    songs : ndarray of int, shape (n_scenes,) or (n_scenes, n_kinds)
+        The number of each scene's song, from 0. Scenes that mix songs have one of each kind, as
+        of the piano and of the guitar: songs of each kind are drawn by themselves, and a scene
+        counts as often as all of its songs together (the pigeonhole bootstrap: Owen, "The
+        pigeonhole bootstrap", Annals of Applied Statistics, 2007).
+    n_resamples : int
+    seed : int or None
+        None draws anew.
+
+    Yields
+    ------
+    times_drawn : ndarray of shape (n_resamples in this batch, n_scenes)
+        Whole numbers, as floats; with several kinds all may be 0.
+    """
+    rng = np.random.default_rng(seed)
+    kinds = np.reshape(songs, (len(songs), -1)).T
+    for start in range(0, n_resamples, _BATCH):
+        size = min(_BATCH, n_resamples - start)
+        times_drawn = np.ones((size, len(songs)))
+        for of_kind in kinds:
+            n_songs = int(of_kind.max(initial=-1)) + 1
+            drawn = rng.multinomial(n_songs, np.full(n_songs, 1 / n_songs), size)
+            times_drawn *= drawn[:, of_kind]
+        yield times_drawn
 
 
 def _totals(values: np.ndarray, songs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
