@@ -12,10 +12,13 @@ from sklearn.utils._param_validation import (
 from sklearn.utils._tags import InputTags, Tags, TargetTags, get_tags
 
 try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
+    from sklearn.callback import CallbackSupportMixin, ScoringMonitor, with_callbacks
 except ImportError:  # before scikit-learn 1.9; then there is no `set_callbacks`
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stands for nothing."""
+
+    class ScoringMonitor:  # type: ignore[no-redef]
         """Stands for nothing."""
 
     def with_callbacks(method):
@@ -29,6 +32,7 @@ __all__ = [
     "InputTags",
     "InvalidParameterError",
     "ListOf",
+    "ScoringMonitor",
     "StrOptions",
     "Tags",
     "TargetTags",

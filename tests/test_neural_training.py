@@ -25,7 +25,7 @@ from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochScoring
 
 import msa_sk
 from msa_sk import STFT, Cerberus, Mixture, NMFSeparator, Notes, Scene
-from msa_sk.datasets import Excerpts, make_scenes
+from msa_sk.datasets import Excerpts, IncoherentMixing, make_scenes
 from msa_sk.exceptions import (
     AudioError,
     InputError,
@@ -34,6 +34,7 @@ from msa_sk.exceptions import (
     SilenceWarning,
     TrainingError,
 )
+from msa_sk.metrics import SceneScorer, get_scorer
 from msa_sk.neural import estimator as estimator_module
 from msa_sk.neural import parallel
 from msa_sk.neural.callbacks import Progress
@@ -731,6 +732,55 @@ def test_callbacks_of_scikit_learn_are_told_of_epochs(data):
     stopped.set_params(callbacks=[StopAfter(3)]).fit(X, y)
     assert same(weights_of(stopped), weights_of(estimator))
     assert not hasattr(clone(estimator).set_callbacks(), "_skl_callbacks")
+
+
+@pytest.mark.parametrize("weights", [(0.1, 1, 1), (1, 0, 0)])  # by masks; by centroids
+def test_a_monitor_of_scikit_learn_scores_what_is_trained_on(data, weights):
+    monitor_of = pytest.importorskip("sklearn.callback").ScoringMonitor
+    (X, y), scorer = data, SceneScorer(["si_sdr", "si_sdri"])
+    parameters = {**TINY, "lr_schedule": "constant", "lr": 0.03}
+    shorter = Cerberus(*weights, **{**parameters, "max_epochs": 1}, validation_fraction=0)
+    once = scorer(shorter.fit(X[:4], y[:4]), X[:4], y[:4])
+    monitor = monitor_of(scoring=scorer)
+    estimator = Cerberus(*weights, **parameters).set_callbacks(monitor)
+    estimator.fit(X[:4], y[:4], X_val=X[4:], y_val=y[4:])
+    rows = {(row["task_name"], row["task_id"]): row for row in monitor.get_logs().data}
+    assert rows.keys() == {("fit", 0), ("epoch", 0), ("epoch", 1)}
+    kept = scorer(estimator, X[:4], y[:4])
+    for task, expected in ((("epoch", 0), once), (("fit", 0), kept)):
+        assert {name: rows[task][name] for name in expected} == pytest.approx(expected)
+    # Looking on changes nothing.
+    alone = Cerberus(*weights, **parameters).fit(X[:4], y[:4], X_val=X[4:], y_val=y[4:])
+    assert same(weights_of(alone), weights_of(estimator))
+
+
+def test_a_monitor_hears_what_a_sampler_has_drawn(data):
+    monitor_of = pytest.importorskip("sklearn.callback").ScoringMonitor
+    drawn = []
+
+    def scorer(estimator, X, y):
+        drawn.append([mixture.audio for mixture in X])
+        return {"loss": estimator.history_[-1]["train_loss"]}
+
+    monitor = monitor_of(scoring=scorer)
+    sampler = IncoherentMixing(3)
+    estimator = Cerberus(**TINY, validation_fraction=0, sampler=sampler).set_callbacks(monitor)
+    history = estimator.fit(*data).history_
+    assert [len(epoch) for epoch in drawn] == [3, 3, 3]
+    assert not np.array_equal(drawn[0][0], drawn[1][0])
+    losses = [row["loss"] for row in monitor.get_logs().data if row["task_name"] == "epoch"]
+    assert losses == [row["train_loss"] for row in history]
+
+
+@pytest.mark.parametrize(
+    "scoring", [None, "accuracy", ["accuracy"], get_scorer("si_sdri"), {"it": "accuracy"}]
+)
+def test_a_monitor_that_could_keep_no_score_is_refused(data, scoring):
+    monitor = pytest.importorskip("sklearn.callback").ScoringMonitor(scoring=scoring)
+    with pytest.raises(ParameterError, match=r"^ScoringMonitor.*a dict.*Pass SceneScorer"):
+        Cerberus(**TINY).set_callbacks(monitor).fit(*data)
+    with pytest.raises(ParameterError, match="scikit-learn's are given by set_callbacks"):
+        Cerberus(**TINY, callbacks=[monitor]).fit(*data)
 
 
 class StopAfter(Callback):

@@ -12,7 +12,9 @@ from skorch.callbacks import BatchScoring, Callback, EpochScoring
 from tqdm import tqdm
 
 from msa_sk._progress import GONE, on_terminal
+from msa_sk._sklearn import ScoringMonitor
 from msa_sk.exceptions import ParameterError
+from msa_sk.metrics import SceneScorer
 from msa_sk.neural.checkpoint import Resumable
 from msa_sk.neural.parallel import added_up
 
@@ -32,6 +34,31 @@ def check_callbacks(callbacks: Iterable[Any], item: str) -> None:
                 type(one).__name__,
                 "Score scenes in a callback of your own, by msa_sk.metrics; losses are in "
                 "net.history.",
+            )
+
+
+def check_monitors(callbacks: Iterable[Any]) -> None:
+    """Refuse scikit-learn's monitors that cannot score scenes, or keep what they scored.
+
+    They look up names among scikit-learn's own scorers, which know arrays alone, and ask of all
+    others that they return a dict.
+
+    Raises
+    ------
+    ParameterError
+    """
+    for one in callbacks:
+        if not isinstance(one, ScoringMonitor):
+            continue
+        scoring = getattr(one, "_scoring", {})  # where a later version keeps it elsewhere: trust
+        scorers = scoring.values() if isinstance(scoring, dict) else [scoring]
+        gives_float = isinstance(scoring, SceneScorer) and isinstance(scoring.metrics, str)
+        if gives_float or not all(map(callable, scorers)):
+            raise ParameterError(
+                "ScoringMonitor(scoring=)",
+                "a dict of scorers of scenes, or one that returns a dict",
+                repr(scoring)[:80],
+                "Pass SceneScorer(['si_sdri']), of msa_sk.metrics.",
             )
 
 
@@ -98,7 +125,7 @@ class KeepBest(Callback, Resumable):
 
 
 class TellSklearn(Callback):
-    """Tell scikit-learn's callbacks of each epoch; they may stop training.
+    """Tell scikit-learn's callbacks of each epoch and what it learnt from; they may stop training.
 
     Parameters
     ----------
@@ -110,10 +137,11 @@ class TellSklearn(Callback):
         self.estimator = estimator
 
     def on_train_begin(self, net, **kwargs):
-        # Predicts, from amid training, as it is then.
         self.common_ = {
             "estimator": self.estimator,
-            "reconstruction_attributes": lambda: {"_is_fitted": True},
+            "X": lambda: [one.mixture for one in net.batches.dataset.spectrograms],
+            "y": lambda: list(net.batches.dataset.scenes),
+            "reconstruction_attributes": self.estimator._so_far,
         }
         self.fit_ = self.estimator._init_callback_context(max_subtasks=self.estimator.max_epochs)
         self.fit_.call_on_fit_task_begin(**self.common_)

@@ -25,7 +25,13 @@ from msa_sk._sklearn import (
 from msa_sk._validation import check_parameters, check_random, check_scenes, names_in
 from msa_sk.base import has_rest
 from msa_sk.exceptions import InputError, InstrumentError, ParameterError, SkippedWarning
-from msa_sk.neural.callbacks import KeepBest, Progress, TellSklearn, check_callbacks
+from msa_sk.neural.callbacks import (
+    KeepBest,
+    Progress,
+    TellSklearn,
+    check_callbacks,
+    check_monitors,
+)
 from msa_sk.neural.checkpoint import Checkpoint, digest
 from msa_sk.neural.data import (
     Example,
@@ -49,6 +55,7 @@ from msa_sk.spectral import STFT, Spectrogram
 from msa_sk.windowed import WindowedEstimator
 from msa_sk.windows import Heads
 
+_CALLBACKS = "skorch.callbacks.Callback (scikit-learn's are given by set_callbacks)"
 _METHODS_OF_CALLBACKS = [name for name in dir(Callback) if not name.startswith("_")]
 
 
@@ -83,7 +90,9 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
     EarlyStopping does, ends this `fit` alone, and the next one goes on from the checkpoint. What
     a callback knows is in the checkpoint if it is a `msa_sk.neural.checkpoint.Resumable`.
     scikit-learn's, from its version 1.9 on, are given by `set_callbacks`; their tasks are the
-    epochs of `fit`.
+    epochs of `fit`, with the weights as they are then, and `fit` itself, with those that it
+    keeps. They are told of what training learns from, without what is held out, and with a
+    sampler of what it has drawn for the epoch: by that a ScoringMonitor scores.
 
     A `sampler` has ``prepare(X, y, seed)`` and ``instruments_of(y)``, as
     `msa_sk.datasets.SceneSampler` does.
@@ -103,7 +112,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         "instruments": [None, list, tuple],
         "transformer": [None, STFT],
         "warm_start": ["boolean"],
-        "callbacks": [None, ListOf("skorch.callbacks.Callback", _METHODS_OF_CALLBACKS)],
+        "callbacks": [None, ListOf(_CALLBACKS, _METHODS_OF_CALLBACKS)],
         "checkpoint": [None, str, os.PathLike],
         "checkpoint_minutes": [real(0)],
         "num_workers": [whole(0)],
@@ -256,6 +265,8 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         start: dict[str, Any] | None = None,
     ) -> None:
         items, scenes = self._select(items, scenes)
+        monitors = getattr(self, "_skl_callbacks", ())
+        check_monitors(monitors)
         random = check_random(self.random_state)
         checkpoint = None
         if self.checkpoint is not None:
@@ -286,7 +297,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
                 self._start_from(start)
             elif checkpoint is None or checkpoint.state is None:
                 self._before_training(self.net_.module_, self.net_.readable(train))
-            if getattr(self, "_skl_callbacks", None):
+            if monitors:
                 self.net_.callbacks_.append(("sklearn", TellSklearn(self)))
             self.net_.train(train, valid, self.max_epochs, checkpoint)
             self._after_training(self.net_.readable(train))
@@ -302,9 +313,19 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             return super()._instruments_in(scenes)
         return self.sampler.instruments_of(scenes)
 
-    def _note_training(self) -> None:
+    def _so_far(self) -> dict[str, Any]:
+        """Return the attributes of one that is fitted as far as training has come."""
+        now = copy.copy(self)
+        now._note_history()
+        now._after_training(self.net_.readable(self.net_.batches.dataset))
+        return {**vars(now), "_is_fitted": True}
+
+    def _note_history(self) -> None:
         self.history_ = self.net_.epochs()
         self.n_iter_ = len(self.history_)
+
+    def _note_training(self) -> None:
+        self._note_history()
         if self.n_skipped_:
             warnings.warn(
                 f"{self.n_skipped_} training examples were left out, as on_error='skip' asks for; "
