@@ -37,11 +37,6 @@ def _leave_out(*names: str, **fixed: Any) -> Callable[[type[Cerberus]], type[Cer
         give_init(cls, [*own_parameters(own), *shared.values()])
         for name in {*names, *fixed} - vars(cls).keys():
             setattr(cls, name, fixed.get(name, of_cerberus[name].default))
-        cls._parameter_constraints = {
-            name: constraints
-            for name, constraints in cls._parameter_constraints.items()
-            if name in {*own, *shared}
-        }
         weights = cls.__dict__.get("_in_table", {})
         cls._presets = {
             preset: {k: value for k, value in values.items() if k in shared.keys() - _WEIGHTS}

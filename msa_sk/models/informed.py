@@ -211,7 +211,7 @@ class ScoreInformedSeparator(_Informed, MaskInference):
         }
     }
     _parameter_constraints = {
-        **{k: v for k, v in MaskInference._parameter_constraints.items() if k != "body"},
+        **MaskInference._parameter_constraints,
         **_Informed._constraints_of_hints,
         "roll_input": [StrOptions({"pitches", "harmonics"})],
         "mask_activation": [StrOptions({"softmax", "sigmoid", "leaky_relu"})],
@@ -331,7 +331,7 @@ class SourceInformedTranscriber(_Informed, Transcriber):
     _own = {**_OF_HINTS, "batch_norm": True}
     _presets = {"chapter4": {**Transcriber._presets["chapter4"], **_CHAPTER_4}}
     _parameter_constraints = {
-        **{k: v for k, v in Transcriber._parameter_constraints.items() if k != "body"},
+        **Transcriber._parameter_constraints,
         **_Informed._constraints_of_hints,
     }
     _settled_by_fit = (*Transcriber._settled_by_fit, *_OF_HINTS)

@@ -22,12 +22,15 @@ CHAPTER_2: dict[str, Any] = {
 _NEXT_SECTION = re.compile(r"\n\n(?=(?:Attributes|Notes|Examples)\n---)")
 
 
-def give_init(cls: type, parameters: Sequence[inspect.Parameter]) -> None:
+def give_init(cls: Any, parameters: Sequence[inspect.Parameter]) -> None:
     """Give a class an ``__init__`` that takes these parameters and stores them.
+
+    Of the constraints that it has inherited, those of other parameters go.
 
     Parameters
     ----------
     cls : type
+        Of an estimator.
     parameters : sequence of inspect.Parameter
         Without ``self``.
     """
@@ -42,7 +45,13 @@ def give_init(cls: type, parameters: Sequence[inspect.Parameter]) -> None:
 
     __init__.__signature__ = signature  # type: ignore[attr-defined]
     __init__.__qualname__ = f"{cls.__qualname__}.__init__"
-    cls.__init__ = __init__  # type: ignore[misc]
+    cls.__init__ = __init__
+    names = [parameter.name for parameter in parameters]
+    cls._parameter_constraints = {
+        name: constraints
+        for name, constraints in cls._parameter_constraints.items()
+        if name in names
+    }
 
 
 def parameters_of(cls: type) -> dict[str, inspect.Parameter]:

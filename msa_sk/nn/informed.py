@@ -283,13 +283,10 @@ class SourceInformedModule(InformedModule):
 
         Parameters
         ----------
-        magnitude : Tensor of shape (n_batch, n_bins, n_frames)
-        lengths : Tensor of shape (n_batch,)
-            In frames.
+        magnitude, lengths, wanted
+            As in `ScoreInformedModule`.
         sources : Tensor of shape (n_batch, n_instruments, n_bins, n_frames)
             Magnitudes, on the scale of the mixture's.
-        wanted : sequence of str, default=None
-            There is but one head.
 
         Returns
         -------
