@@ -638,11 +638,30 @@ def test_bfloat16_learns_as_well(data):
 def test_predict_computes_in_the_precision_asked_for(data):
     estimator = Cerberus(**TINY, precision="bfloat16").fit(*data)
     scene = estimator.predict(data[0][:1])[0]
-    estimator.net_.precision = "float32"
-    exact = estimator.predict(data[0][:1])[0]
+    exact = estimator.set_params(precision="float32").predict(data[0][:1])[0]
     assert {scene.sources.dtype, scene.rolls.dtype} == {np.dtype("float32")}
     assert 0 < np.abs(scene.rolls - exact.rolls).max() < 0.02
     assert 0 < np.abs(scene.sources - exact.sources).max() < 0.02 * np.abs(exact.sources).max()
+
+
+def test_predict_computes_on_the_device_asked_for(data, monkeypatch):
+    estimator, X = Cerberus(**TINY).fit(*data), data[0][:1]
+    before, moves, to = estimator.predict(X)[0], [], torch.nn.Module.to
+
+    def moving(module, device):
+        moves.append(device)
+        return to(module, device)
+
+    monkeypatch.setattr(torch.nn.Module, "to", moving)
+    for _ in range(2):  # "cpu:0" is the processor by another name
+        after = estimator.set_params(device="cpu:0").predict(X)[0]
+    assert moves == ["cpu:0"]
+    assert np.array_equal(before.sources, after.sources)
+    assert estimator.partial_fit(*data).net_.device == "cpu:0"
+    with pytest.raises(ParameterError, match="^device: expected .* got 'cuda:99'"):
+        estimator.set_params(device="cuda:99").predict(X)
+    with pytest.raises(RuntimeError, match="meta tensor"):  # it computes shapes alone
+        estimator.set_params(device="meta").predict(X)
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,8 @@ class Cerberus(NeuralEstimator):
         device multiplies it faster. Weights, losses and all that is returned are float32.
     device : str, default="auto"
         "cpu", "cuda", ...; "auto" takes the fastest that is there, and so does a loaded model
-        whose device is not.
+        whose device is not. As `precision`, it may be changed after `fit`, from the next
+        predict on.
     random_state : int, RandomState instance or None, default=None
     verbose : int, default=1
         0 is silent; progress is only ever shown on a terminal.
@@ -525,7 +526,7 @@ class Cerberus(NeuralEstimator):
             total, count = np.zeros((n_sources, self.embedding_size)), np.zeros((n_sources, 1))
             for inputs, target in examples:
                 batch, _ = collate([(inputs, {})])
-                embedding = self.net_.heads(batch, wanted=["embedding"])["embedding"][0]
+                embedding = self._infer(batch, ["embedding"])["embedding"][0]
                 is_of = np.eye(n_sources)[target["dominant"].T] * target["audible"].T[..., None]
                 total += np.tensordot(is_of, embedding, ((0, 1), (0, 1)))
                 count += is_of.sum((0, 1))[:, None]

@@ -189,7 +189,7 @@ class _AskedByExample(LevelEstimator):
                 continue
             query = torch.from_numpy(self._magnitude_of(one))[None]
             batch = {"query": query, "query_lengths": torch.tensor([query.shape[-1]])}
-            anchors.append(self.net_.heads(batch, wanted=["anchor"])["anchor"][0])
+            anchors.append(self._infer(batch, ["anchor"])["anchor"][0])
         return np.stack(anchors).mean(axis=0, dtype=np.float32)
 
     def _make_inputs(

@@ -569,8 +569,14 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         batch, _ = collate([(one, {}) for one in heard])
         for name, array in told.items():
             batch[name] = torch.from_numpy(np.stack([array] * len(heard)))
-        heads = self.net_.heads(batch, wanted=wanted)
+        heads = self._infer(batch, wanted)
         return [{name: head[i] for name, head in heads.items()} for i in range(len(heard))]
+
+    def _infer(self, batch: dict[str, torch.Tensor], wanted: Sequence[str]) -> Heads:
+        """Return heads of a batch, computed where and as the parameters say by now."""
+        device = resolve_device(self.device)
+        self.net_.compute_by(device, resolve_precision(self.precision, device))
+        return self.net_.heads(batch, wanted=wanted)
 
     def _get_state(self) -> tuple[dict, dict[str, np.ndarray]]:
         values, arrays = super()._get_state()

@@ -1,6 +1,7 @@
 """The skorch net: one training step with named loss terms, and training that fails loudly."""
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,6 +23,8 @@ from msa_sk.neural.data import SceneDataset
 from msa_sk.neural.interrupts import deferred_interrupt
 from msa_sk.neural.parallel import n_processes, share_of
 from msa_sk.neural.skipping import Batch, Tolerant, check_share
+
+_MOVING = threading.Lock()  # several threads may predict with one net
 
 if hasattr(os, "register_at_fork"):  # OpenMP would wait for threads that were not forked along
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
@@ -50,6 +53,8 @@ class SceneNet(NeuralNet):
     ``criterion(heads, target) -> dict of Tensor``. A callback ends training after the epoch by
     setting ``stopped_``, or by raising KeyboardInterrupt, of which a checkpoint knows nothing.
     """
+
+    device: str
 
     def __init__(
         self,
@@ -299,6 +304,13 @@ class SceneNet(NeuralNet):
                 self.paused_ = True
 
     # What is made of it
+
+    def compute_by(self, device: str, precision: str) -> None:
+        """Go over to another device or precision, if these are others."""
+        with _MOVING:
+            if (device, precision) != (self.device, self.precision):
+                self.module_.to(device)
+                self.device, self.precision = device, precision
 
     def heads(self, batch: dict[str, Tensor], **options: Any) -> dict[str, np.ndarray]:
         """Return what the module gives for a batch, in evaluation mode, as arrays.
