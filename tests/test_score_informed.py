@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from informed import INSTRUMENTS, RATE, SEEN, SIZES, TINY, VARIANTS, told_scenes
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline
 from test_docs import ROOT, run
@@ -32,29 +33,10 @@ from msa_sk.nn.heads import MaskHead
 from msa_sk.nn.informed import HintModule, ScoreInformedModule, SharedNorm
 from msa_sk.rolls import notes_to_roll
 
-RATE = 8000
-SEEN = STFT(sample_rate=RATE, n_fft=256, hop_length=64)
-TINY = {
-    "hidden_size": 8,
-    "n_layers": 1,
-    "hint_size": 8,
-    "hint_features": 8,
-    "max_epochs": 1,
-    "validation_fraction": 0,
-    "transformer": SEEN,
-    "random_state": 0,
-    "device": "cpu",
-    "verbose": 0,
-}
-VARIANTS = ("vanilla", "processed", "residual")
-INSTRUMENTS = ("guitar", "piano")
-
 
 @pytest.fixture(scope="module")
 def data():
-    """Return mixtures that bring their true score along, and their scenes."""
-    X, y = make_scenes(4, INSTRUMENTS, duration=1.0, sample_rate=RATE, random_state=0)
-    return attach_truth(X, y), y
+    return told_scenes()
 
 
 @pytest.fixture(scope="module")
@@ -103,18 +85,8 @@ def test_without_notes_rolls_stay_finite():
 
 def network(variant="residual", **changes):
     torch.manual_seed(0)
-    sizes = {
-        "hidden_size": 5,
-        "n_layers": 1,
-        "dropout": 0.0,
-        "hint_size": 4,
-        "hint_layers": 1,
-        "hint_features": 3,
-        "input_scale": "log",
-        "mask_activation": "softmax",
-        "batch_norm": True,
-    }
-    return ScoreInformedModule(6, 2, 3, 7, variant=variant, **{**sizes, **changes})
+    parameters = {**SIZES, "mask_activation": "softmax", **changes}
+    return ScoreInformedModule(6, 2, 3, 7, variant=variant, **parameters)
 
 
 @pytest.mark.parametrize(

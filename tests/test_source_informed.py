@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from informed import INSTRUMENTS, RATE, SEEN, SIZES, TINY, VARIANTS, told_scenes
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline
 
 from msa_sk import (
-    STFT,
     Clip,
     MaskInference,
     Mixture,
@@ -30,29 +30,10 @@ from msa_sk.nn.informed import SourceInformedModule
 from msa_sk.nn.losses import roll_loss
 from msa_sk.spectral import channel_rms
 
-RATE = 8000
-SEEN = STFT(sample_rate=RATE, n_fft=256, hop_length=64)
-TINY = {
-    "hidden_size": 8,
-    "n_layers": 1,
-    "hint_size": 8,
-    "hint_features": 8,
-    "max_epochs": 1,
-    "validation_fraction": 0,
-    "transformer": SEEN,
-    "random_state": 0,
-    "device": "cpu",
-    "verbose": 0,
-}
-VARIANTS = ("vanilla", "processed", "residual")
-INSTRUMENTS = ("guitar", "piano")
-
 
 @pytest.fixture(scope="module")
 def data():
-    """Return mixtures that bring their true sources along, and their scenes."""
-    X, y = make_scenes(4, INSTRUMENTS, duration=1.0, sample_rate=RATE, random_state=0)
-    return attach_truth(X, y), y
+    return told_scenes()
 
 
 @pytest.fixture(scope="module")
@@ -70,21 +51,7 @@ def rolls_of(system, *mixtures):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_all_variants_give_rolls(variant):
     torch.manual_seed(0)
-    module = SourceInformedModule(
-        6,
-        2,
-        7,
-        variant=variant,
-        hidden_size=5,
-        n_layers=1,
-        dropout=0.0,
-        hint_size=4,
-        hint_layers=1,
-        hint_features=3,
-        input_scale="log",
-        batch_norm=True,
-        leaky_rolls=False,
-    )
+    module = SourceInformedModule(6, 2, 7, variant=variant, leaky_rolls=False, **SIZES)
     assert module.body.lstm.input_size == 6 + (12 if variant == "vanilla" else 3)
     heard, told = torch.rand(2, 6, 9), torch.rand(2, 2, 6, 9)
     lengths = torch.tensor([5, 9])
