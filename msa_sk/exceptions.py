@@ -84,6 +84,10 @@ class NotesWarning(MsaWarning):
     """Notes were changed or left out to fit a format; the message says how many."""
 
 
+class ValidationWarning(MsaWarning):
+    """Training was to be judged on what is held out, and nothing is; the message says by what."""
+
+
 class SkippedWarning(MsaWarning):
     """Training left examples out that could not be read or made a loss that is not finite."""
 

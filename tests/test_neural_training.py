@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,6 +34,7 @@ from msa_sk.exceptions import (
     ParameterError,
     SilenceWarning,
     TrainingError,
+    ValidationWarning,
 )
 from msa_sk.metrics import SceneScorer, get_scorer
 from msa_sk.neural import estimator as estimator_module
@@ -192,6 +194,30 @@ def test_validation_data_are_checked_like_others(data):
         message = f"y_val: expected scenes with any of guitar, piano, got {got}"
         with pytest.raises(InstrumentError, match=message):
             estimator.fit(X, y, X_val=X[:1], y_val=strangers)
+
+
+@pytest.mark.parametrize(
+    ("n_songs", "changes", "told"),
+    [
+        (1, {}, ["validation_fraction=0.1 can hold nothing out of one song"]),
+        (1, {"patience": 3}, ["of one song, patience=3 never ends training, and"]),
+        (6, {"validation_fraction": 0, "patience": 3}, ["validation: patience=3 never ends training, and"]),
+        (6, {"validation_fraction": 0, "lr_schedule": "halve"}, ["follows the training loss"]),
+        (6, {"validation_fraction": 0}, []),
+        (6, {"patience": 3, "lr_schedule": "halve"}, []),
+    ],
+)
+def test_what_waits_for_validation_in_vain_is_told_once(data, n_songs, changes, told):
+    X = [replace(mixture, group=i % n_songs) for i, mixture in enumerate(data[0])]
+    parameters = {**TINY, "max_epochs": 1, **changes}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Cerberus(**parameters).fit(X, data[1])
+    found = [one for one in caught if issubclass(one.category, ValidationWarning)]
+    assert len(found) == len(told)
+    assert all(text in str(one.message) for text, one in zip(told, found, strict=True))
+    if n_songs == 1:  # where there is some, there is nothing to tell
+        Cerberus(**parameters).fit(X, data[1], X_val=X[:1], y_val=data[1][:1])
 
 
 @pytest.mark.parametrize("muted", [("piano",), ("guitar", "piano")])

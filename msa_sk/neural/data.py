@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from msa_sk.audio import rms
-from msa_sk.exceptions import AudioError, SilenceWarning
+from msa_sk.exceptions import AudioError, SilenceWarning, ValidationWarning
 from msa_sk.records import Scene
 from msa_sk.spectral import STFT, Spectrogram, channel_rms
 
@@ -255,6 +255,25 @@ def split_by_group(
     held_out = sorted(i for k in order[:n_held_out] for i in members[k])
     kept = sorted(i for k in order[n_held_out:] for i in members[k])
     return kept, held_out
+
+
+def warn_of_no_validation(fraction: float, patience: int | None, lr_schedule: str) -> None:
+    """Warn of parameters of an estimator that do not do what they say, as nothing is held out."""
+    idle = []
+    if fraction > 0:
+        idle.append(f"validation_fraction={fraction:g} can hold nothing out of one song")
+    if patience is not None:
+        idle.append(f"patience={patience} never ends training")
+    if lr_schedule == "halve":
+        idle.append("lr_schedule='halve' follows the training loss")
+    if idle:
+        warnings.warn(
+            f"Nothing is held out for validation: {', '.join(idle)}, and the last epoch's weights "
+            "are kept. Give fit X_val and y_val, or several songs (Mixture.group) and a "
+            "validation_fraction.",
+            ValidationWarning,
+            stacklevel=2,
+        )
 
 
 def warn_of_unheard(scenes: Sequence[Scene], instruments: Sequence[str], part: str) -> None:

@@ -41,6 +41,7 @@ from msa_sk.neural.data import (
     SceneDataset,
     collate,
     split_by_group,
+    warn_of_no_validation,
     warn_of_unheard,
     window_norm,
 )
@@ -196,6 +197,9 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         SilenceWarning
             If an instrument sounds, or plays a note, in no scene that is trained on: it is
             learnt to be silent.
+        ValidationWarning
+            If `validation_fraction` can hold nothing out, as of one song, or nothing is held out
+            and `patience` or ``lr_schedule="halve"`` would look at it.
         SkippedWarning
             If examples were left out.
         """
@@ -287,6 +291,8 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
                     repr(self.validation_fraction),
                     "Give fit X_val and y_val instead, made by sampler.apply.",
                 )
+        if not validation[0]:
+            warn_of_no_validation(self.validation_fraction, self.patience, self.lr_schedule)
         train = self._training_set(items, scenes, seed)
         self._warn_of_unheard(train.scenes)
         valid = self._dataset(*validation)
