@@ -33,7 +33,16 @@ class InputError(MsaError, ValueError):
 
     def within(self, place: str) -> "InputError":
         """Return the same error, whose item is named after the place where it was found."""
-        return type(self)(f"{place}, {self.item}", self.expected, self.got, self.remedy)
+        return self._about(f"{place}, {self.item}")
+
+    def renamed(self, before: str, after: str) -> "InputError":
+        """Return the same error about an argument that its caller knows by another name."""
+        if not self.item.startswith(before):
+            return self
+        return self._about(after + self.item.removeprefix(before))
+
+    def _about(self, item: str) -> "InputError":
+        return type(self)(item, self.expected, self.got, self.remedy)
 
 
 class AudioError(InputError):

@@ -167,7 +167,7 @@ def read_document(path: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]
 
 
 @contextmanager
-def refusing_made_up(path: str | os.PathLike) -> Iterator[None]:
+def refusing_made_up(path: str | os.PathLike, remedy: str = "Save it again.") -> Iterator[None]:
     """Turn whatever a file that was made up can provoke into a ModelFileError."""
     from safetensors import SafetensorError
 
@@ -192,7 +192,7 @@ def refusing_made_up(path: str | os.PathLike) -> Iterator[None]:
             str(path),
             "a file that msa_sk saved",
             f"{type(error).__name__}: {error}",
-            "Save it again.",
+            remedy,
         ) from error
 
 

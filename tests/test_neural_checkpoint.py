@@ -45,6 +45,7 @@ TINY = {
     "transformer": STFT(8000, 256, 128),
     "checkpoint_minutes": 0,
 }
+WAYS_OUT = "Set checkpoint= to another path, or delete this file to train from the beginning"
 N_STEPS = 6  # two a pass: four of six scenes are trained on
 
 
@@ -378,8 +379,13 @@ def test_models_and_checkpoints_are_told_apart(data, tmp_path):
         msa_sk.load(path)
     model = estimator.save(tmp_path / "model.msa")
     assert msa_sk.load(model).checkpoint is None
-    with pytest.raises(ModelFileError, match="expected a checkpoint, got a model"):
+    message = rf"{model.name}: expected a checkpoint, got a model. {WAYS_OUT}"
+    with pytest.raises(ModelFileError, match=message):
         clone(estimator).set_params(checkpoint=model).fit(*data)
+    path.write_bytes(b"notes of mine")
+    with pytest.raises(ModelFileError, match=f"got another kind of file. .* {WAYS_OUT}"):
+        clone(estimator).fit(*data)
+    assert path.read_bytes() == b"notes of mine"
 
 
 def test_a_damaged_file_is_refused(data, tmp_path):
@@ -391,7 +397,7 @@ def test_a_damaged_file_is_refused(data, tmp_path):
         flipped[position] ^= 1
         for damaged in (flipped, whole[:position]):
             path.write_bytes(damaged)
-            with pytest.raises(ModelFileError):
+            with pytest.raises(ModelFileError, match=f"training.msa: .*{WAYS_OUT}"):
                 clone(estimator).fit(*data)
 
 
@@ -404,7 +410,8 @@ def test_a_file_that_lacks_a_part_is_refused(data, tmp_path, part):
     state = dict(document["checkpoint"]["dict"])["state"]
     state["dict"] = [pair for pair in state["dict"] if pair[0] != part]
     write_document(path, document, arrays)
-    with pytest.raises(ModelFileError, match=f"training.msa: .* KeyError: '{part}'"):
+    message = f"training.msa: .* KeyError: '{part}'. {WAYS_OUT}"
+    with pytest.raises(ModelFileError, match=message):
         clone(estimator).fit(*data)
 
 

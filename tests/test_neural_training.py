@@ -186,6 +186,9 @@ def test_validation_data_are_checked_like_others(data):
         estimator.fit(X, y, X_val=X)
     with pytest.raises(InputError, match="y_val: expected 1 scenes"):
         estimator.fit(X, y, X_val=X[:1], y_val=y[:2])
+    for wrong, item in ((X[0], "X_val: "), ([np.full(9, np.nan)], r"X_val\[0\]"), ([], "X_val: ")):
+        with pytest.raises(InputError, match=f"^{item}.*expected"):
+            estimator.fit(X, y, X_val=wrong, y_val=y[:1])
     unknown = [Scene(y[0].instruments, RATE)]
     with pytest.raises(InputError, match="y_val: expected a scene whose"):
         estimator.fit(X, y, X_val=X[:1], y_val=unknown)
@@ -201,7 +204,11 @@ def test_validation_data_are_checked_like_others(data):
     [
         (1, {}, ["validation_fraction=0.1 can hold nothing out of one song"]),
         (1, {"patience": 3}, ["of one song, patience=3 never ends training, and"]),
-        (6, {"validation_fraction": 0, "patience": 3}, ["validation: patience=3 never ends training, and"]),
+        (
+            6,
+            {"validation_fraction": 0, "patience": 3},
+            ["validation: patience=3 never ends training, and"],
+        ),
         (6, {"validation_fraction": 0, "lr_schedule": "halve"}, ["follows the training loss"]),
         (6, {"validation_fraction": 0}, []),
         (6, {"patience": 3, "lr_schedule": "halve"}, []),

@@ -4,6 +4,8 @@ import hashlib
 import os
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -93,7 +95,7 @@ class Checkpoint:
             If the file lacks a part of it.
         """
         if self.state is not None:
-            with refusing_made_up(self.path):
+            with self._refusing():
                 restore(net, self.state)
 
     def write(self, net: Any) -> None:
@@ -119,16 +121,27 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def _read(self) -> tuple[dict, dict]:
-        with refusing_made_up(self.path):
+        with self._refusing():
             document, arrays = read_document(self.path)
             if "checkpoint" not in document:
-                raise ModelFileError(
-                    str(self.path), "a checkpoint", "a model", "Choose another path."
-                )
+                raise ModelFileError(str(self.path), "a checkpoint", "a model")
             held = unpack(document["checkpoint"], arrays)
             random, state = held["random"], held["state"]
         self._compare(held["fingerprint"])
         return random, state
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Say of whatever is wrong with the file what to do about it in a training."""
+        try:
+            with refusing_made_up(self.path, remedy=""):
+                yield
+        except ModelFileError as error:
+            ways = (
+                "Set checkpoint= to another path, or delete this file to train from the beginning."
+            )
+            remedy = f"{error.remedy} {ways}".lstrip()
+            raise ModelFileError(error.item, error.expected, error.got, remedy) from error
 
     def _compare(self, of_file: dict) -> None:
         for item, ours in self.fingerprint["same"].items():

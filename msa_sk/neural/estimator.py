@@ -371,7 +371,10 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         self, X: Any, y: Any, X_name: str, y_name: str
     ) -> tuple[list[Spectrogram], list[Scene]]:
         """Return mixtures and truths that come after those which settled the instruments."""
-        items = self._accept_training(X)
+        try:
+            items = self._accept_training(X)
+        except InputError as error:
+            raise error.renamed("X", X_name) from error
         if not items:
             raise InputError(X_name, "at least one mixture", "none", "Pass some.")
         return items, check_scenes(y, [item.mixture for item in items], y_name)
