@@ -5,6 +5,7 @@ import io
 import itertools
 import os
 import pickle
+import re
 import select
 import signal
 import subprocess
@@ -582,10 +583,10 @@ def test_a_worker_that_dies_is_an_error_and_no_wait(data, monkeypatch):
 
 
 @two_workers
-@pytest.mark.parametrize(("num_workers", "error"), [(0, AudioError), (1, TrainingError)])
+@pytest.mark.parametrize("num_workers", [0, 1])
 @pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"RIFF, once")])
 def test_a_file_that_goes_or_breaks_amid_training_is_named(
-    tmp_path, data, monkeypatch, num_workers, error, harm
+    tmp_path, data, monkeypatch, num_workers, harm
 ):
     monkeypatch.setattr(SceneDataset, "KEPT", 1)  # so that files are read again
     y = data[1]
@@ -600,8 +601,23 @@ def test_a_file_that_goes_or_breaks_amid_training_is_named(
             harm(tmp_path / "3.wav")
 
     parameters = {**TINY, "validation_fraction": 0, "callbacks": [Harm()]}
-    with pytest.raises(error, match="3.wav"):
+    with pytest.raises(AudioError, match="3.wav") as caught:
         Cerberus(**parameters, num_workers=num_workers).fit(X, y)
+    assert "Traceback" not in str(caught.value)
+
+
+@two_workers
+def test_what_fails_in_a_worker_names_the_example(data, monkeypatch):
+    def getitem(self, index):
+        raise ValueError("it is broken")
+
+    monkeypatch.setattr(SceneDataset, "__getitem__", getitem)
+    monkeypatch.setattr(Cerberus, "_before_training", lambda *_: None)
+    with pytest.raises(TrainingError) as caught:
+        Cerberus(**TINY, num_workers=1).fit(*data)
+    message = r"Mixture\(.*\) from 0.0 s cannot be prepared: ValueError: it is broken"
+    assert re.fullmatch(message, str(caught.value))
+    assert 'raise ValueError("it is broken")' in str(caught.value.__cause__)
 
 
 @two_workers

@@ -189,8 +189,8 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             If a file cannot be read.
         TrainingError
             If a loss or a gradient is not finite, a checkpoint cannot be written, or a process
-            that prepares examples fails, as where a file cannot be read there. With
-            ``on_error="skip"``, if more than 5 % of an epoch's examples were left out.
+            that prepares examples dies or fails in a way of its own. With ``on_error="skip"``, if
+            more than 5 % of an epoch's examples were left out.
 
         Warns
         -----

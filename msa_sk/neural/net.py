@@ -22,7 +22,7 @@ from msa_sk.neural.clipping import GradientClipping
 from msa_sk.neural.data import SceneDataset
 from msa_sk.neural.interrupts import deferred_interrupt
 from msa_sk.neural.parallel import n_processes, share_of
-from msa_sk.neural.skipping import Batch, Tolerant, check_share
+from msa_sk.neural.skipping import Batch, Failure, Reporting, Tolerant, check_share
 
 _MOVING = threading.Lock()  # several threads may predict with one net
 
@@ -233,8 +233,9 @@ class SceneNet(NeuralNet):
         return Tolerant(dataset)
 
     def _loader(self, dataset: SceneDataset, **batching: Any) -> DataLoader:
+        readable = self.readable(dataset)
         return DataLoader(
-            self.readable(dataset),
+            Reporting(readable) if self.num_workers else readable,
             collate_fn=Batch.of,
             generator=self.generator_,
             num_workers=self.num_workers,
@@ -244,7 +245,10 @@ class SceneNet(NeuralNet):
     def _load(self, loader: DataLoader) -> Iterator[Batch]:
         """Give a loader's batches; what its processes meet is raised here."""
         try:
-            yield from loader
+            for batch in loader:
+                if isinstance(batch, Failure):
+                    raise batch.error from RuntimeError(f"In another process:\n{batch.origin}")
+                yield batch
         except RuntimeError as error:
             if self.num_workers == 0:
                 raise

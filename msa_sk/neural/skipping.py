@@ -1,12 +1,13 @@
-"""Training examples that cannot be learnt from: left out if asked for, counted, never many."""
+"""Training examples that cannot be learnt from: told or, if asked for, left out and counted."""
 
+import traceback
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch.utils.data import Dataset
 
-from msa_sk.exceptions import AudioError, TrainingError
+from msa_sk.exceptions import AudioError, MsaError, TrainingError
 from msa_sk.neural.data import Example, SceneDataset, Unreadable, collate
 
 #: The share of an epoch's examples that may be left out.
@@ -28,6 +29,40 @@ class Tolerant(Dataset):
         except AudioError as error:
             return Unreadable(error)
 
+    def name_of(self, index: int) -> str:
+        """Return what a message calls an example."""
+        return self.dataset.name_of(index)
+
+
+class Failure(NamedTuple):
+    """What stands for an example that another process failed to prepare, and its traceback."""
+
+    error: MsaError
+    origin: str
+
+
+class Reporting(Dataset):
+    """A dataset that gives a `Failure` where another one raises, be it of this package or not.
+
+    What is raised in another process, torch hands over as text, with the traceback within.
+    """
+
+    def __init__(self, dataset: SceneDataset | Tolerant):
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[Example, Example] | Unreadable | Failure:
+        try:
+            return self.dataset[index]
+        except MsaError as error:
+            return Failure(error, traceback.format_exc())
+        except Exception as error:
+            name = self.dataset.name_of(index)
+            said = TrainingError(f"{name} cannot be prepared: {type(error).__name__}: {error}")
+            return Failure(said, traceback.format_exc())
+
 
 class Batch(NamedTuple):
     """What is left of a batch, if anything is, and why each other example was left out."""
@@ -36,8 +71,11 @@ class Batch(NamedTuple):
     reasons: list[str]
 
     @classmethod
-    def of(cls, examples: Sequence[Any]) -> "Batch":
-        """Collate what could be read."""
+    def of(cls, examples: Sequence[Any]) -> "Batch | Failure":
+        """Collate what could be read; where something failed, that is all."""
+        for one in examples:
+            if isinstance(one, Failure):
+                return one
         known = [one for one in examples if not isinstance(one, Unreadable)]
         reasons = [str(one.error) for one in examples if isinstance(one, Unreadable)]
         return cls(collate(known) if known else None, reasons)
