@@ -182,9 +182,10 @@ class Cerberus(NeuralEstimator):
         Called as skorch does, in training; see `NeuralEstimator`. They are not saved with the
         model.
     checkpoint : path-like, default=None
-        A file that keeps the state of training after each epoch: a `fit` that was killed or
-        interrupted, called again with the same parameters and data, goes on from there and
-        ends with the weights that it would have had (on one machine's CPU, bit for bit).
+        A file, in a folder that is there, that keeps the state of training after each epoch: a
+        `fit` that was killed or interrupted, called again with the same parameters and data,
+        goes on from there and ends with the weights that it would have had (on one machine's
+        CPU, bit for bit).
         After training the file holds the result, which the same `fit` then gives back at
         once. Each training needs a file of its own. Files in `X` and `y` are known by name and
         size. It is not saved with the model.

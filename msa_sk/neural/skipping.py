@@ -56,12 +56,12 @@ class Reporting(Dataset):
     def __getitem__(self, index: int) -> tuple[Example, Example] | Unreadable | Failure:
         try:
             return self.dataset[index]
-        except MsaError as error:
-            return Failure(error, traceback.format_exc())
         except Exception as error:
-            name = self.dataset.name_of(index)
-            said = TrainingError(f"{name} cannot be prepared: {type(error).__name__}: {error}")
-            return Failure(said, traceback.format_exc())
+            origin = traceback.format_exc()
+            if isinstance(error, MsaError):
+                return Failure(error, origin)
+            what = f"{self.dataset.name_of(index)} cannot be prepared"
+            return Failure(TrainingError(f"{what}: {type(error).__name__}: {error}"), origin)
 
 
 class Batch(NamedTuple):
