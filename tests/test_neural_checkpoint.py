@@ -26,7 +26,8 @@ from msa_sk.exceptions import (
     NotFittedError,
     TrainingError,
 )
-from msa_sk.neural.checkpoint import digest, pack, unpack
+from msa_sk.neural.checkpoint import pack, unpack
+from msa_sk.neural.fingerprint import digest
 from msa_sk.neural.net import SceneNet
 from msa_sk.persistence import read_document, write_document
 

@@ -1,12 +1,10 @@
 """Checkpoints: one file from which a killed training goes on as if nothing had happened."""
 
-import hashlib
 import os
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -43,9 +41,7 @@ class Checkpoint:
     minutes : float
         It is due so many minutes after it was last written.
     fingerprint : dict of dict
-        By which trainings are told apart, as JSON holds it: what is in ``"same"`` must be as
-        the file says, by item; what is in ``"alike"`` should be. ``"sizes"`` says in words how
-        much there is of what ``"same"`` has a `digest` of.
+        Of this training: see `fingerprint_of`.
     random : RandomState
         From which all of the training is drawn; it is set to what the file says.
 
@@ -237,34 +233,6 @@ def unpack(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     name = value["tensor"] if "tensor" in value else value["array"]
     array = arrays[name].reshape(value["shape"])
     return torch.from_numpy(array.copy()) if "tensor" in value else array
-
-
-def digest(value: Any) -> str:
-    """Return the sha256 of records: of all samples in memory, of names and sizes of files."""
-    sha = hashlib.sha256()
-    _feed(sha, value)
-    return sha.hexdigest()
-
-
-def _feed(sha: Any, value: Any) -> None:
-    # Each part says where it ends, so that no two trees look alike.
-    if is_dataclass(value):
-        value = {field.name: getattr(value, field.name) for field in fields(value)}
-    if isinstance(value, dict):
-        value = list(value.items())
-    if isinstance(value, list | tuple):
-        sha.update(f"{len(value)} parts:".encode())
-        for one in value:
-            _feed(sha, one)
-    elif hasattr(value, "__array__") and (array := np.asarray(value)).dtype != object:
-        sha.update(f"{array.dtype.str}{array.shape}:".encode())
-        sha.update(np.ascontiguousarray(array).data)
-    elif isinstance(value, str | os.PathLike):
-        text = os.fspath(value)
-        size = os.path.getsize(text) if os.path.isfile(text) else None
-        sha.update(f"{text!r}, {size};".encode("utf-8", "surrogateescape"))
-    else:
-        sha.update(f"{value!r};".encode())
 
 
 def _shown(value: Any) -> str:

@@ -1,12 +1,10 @@
 """The estimator that has a network: five hooks, and everything around them."""
 
 import copy
-import json
 import os
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -32,7 +30,7 @@ from msa_sk.neural.callbacks import (
     check_callbacks,
     check_monitors,
 )
-from msa_sk.neural.checkpoint import Checkpoint, digest
+from msa_sk.neural.checkpoint import Checkpoint
 from msa_sk.neural.data import (
     Example,
     LevelledSTFT,
@@ -46,11 +44,11 @@ from msa_sk.neural.data import (
     window_norm,
 )
 from msa_sk.neural.devices import resolve_device, resolve_precision
+from msa_sk.neural.fingerprint import fingerprint_of
 from msa_sk.neural.net import SceneNet
 from msa_sk.neural.parallel import as_first, check_alike, joined, n_processes
 from msa_sk.neural.randomness import isolated_seed
 from msa_sk.neural.schedule import SCHEDULES, Schedule
-from msa_sk.persistence import encode_parameters, versions_of
 from msa_sk.records import Mixture, Scene, stack_sources
 from msa_sk.spectral import STFT, Spectrogram
 from msa_sk.windowed import WindowedEstimator
@@ -274,10 +272,10 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         random = check_random(self.random_state)
         checkpoint = None
         if self.checkpoint is not None:
-            fingerprint = self._fingerprint(items, scenes, validation, start)
+            fingerprint = fingerprint_of(self, items, scenes, validation, start)
             checkpoint = Checkpoint(self.checkpoint, self.checkpoint_minutes, fingerprint, random)
         if n_processes() > 1:
-            check_alike(self._fingerprint(items, scenes, validation, None)["same"])
+            check_alike(fingerprint_of(self, items, scenes, validation, None)["same"])
         random.set_state(as_first(random.get_state(legacy=False)))
         seed = int(random.randint(2**31 - 1))
         if validation is None:
@@ -463,33 +461,6 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         maker.__dict__.pop("net_", None)
         maker.callbacks = None
         return maker._make_target, self.sequence_length, maker._make_inputs
-
-    def _fingerprint(
-        self,
-        items: list[Spectrogram],
-        scenes: list[Scene],
-        validation: tuple[list[Spectrogram], list[Scene]] | None,
-        start: dict[str, Any] | None,
-    ) -> dict:
-        """Return by what a checkpoint knows this training: see `Checkpoint`."""
-        name = type(self).__name__
-        parameters = encode_parameters(self, without=self._not_trained_by)
-        seed = self.random_state if isinstance(self.random_state, Integral) else None
-        same = {f"{name}({key}=)": value for key, value in parameters.items()}
-        same |= {f"{name}(random_state=)": seed, "X": digest(items), "y": digest(scenes)}
-        same |= {"X_val, y_val": digest(validation), "the weights before": digest(start)}
-        sizes = {
-            "X": f"{len(items)} mixtures",
-            "y": f"{len(scenes)} scenes",
-            "X_val, y_val": f"{len(validation[0])} mixtures" if validation else "none",
-            "the weights before": "some" if start else "none",
-        }
-        alike = versions_of(self) | {
-            "device": resolve_device(self.device),
-            "the number of threads": torch.get_num_threads(),
-        }
-        fingerprint = {"same": same, "sizes": sizes, "alike": alike}
-        return json.loads(json.dumps(fingerprint, default=int))
 
     def _make_net(self, seed: int, n_batches: int = 0) -> SceneNet:
         """Return a new net; an epoch of its training has so many batches."""
