@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from scipy.ndimage import maximum_filter1d
 
 from msa_sk.decoding import pitch_weights
 from msa_sk.exceptions import ScoreWarning
@@ -13,9 +14,10 @@ from msa_sk.rolls import HIGHEST_PITCH, LOWEST_PITCH
 from msa_sk.spectral import STFT
 
 _FURTHEST, _CLOSE = 2.0, 0.1  # seconds: shifts that are tried, and those that do not matter
+_SLACK = 0.03  # seconds by which a pitch may get louder before its note begins, or after
 _LEAST_ONSETS = 8  # at different times; fewer tell nothing
 # By how much a shift has to fit better: in standard errors of the mean over notes, and as a share.
-_SURE, _BY = 4.5, 0.2
+_SURE, _BY = 4.0, 0.2
 
 
 def warn_of_lag(
@@ -59,9 +61,9 @@ def score_lag(
 ) -> float | None:
     """Return by how many seconds the notes of a score come too early; below 0, too late.
 
-    A shift fits as well as pitches get louder, on average, where their notes would then begin. It
-    has to fit clearly better than none, for the same notes. Shifts of up to 2 s are tried, or of a
-    quarter of the stretch.
+    A shift fits as well as pitches get louder, on average, about where their notes would then
+    begin. It has to fit clearly better than none, for the same notes. Shifts of up to 2 s are
+    tried, or of a quarter of the stretch.
 
     Parameters
     ----------
@@ -116,9 +118,12 @@ def score_lag(
 
 
 def _rises(magnitude: np.ndarray, transformer: STFT, percussive: bool) -> np.ndarray:
-    """Return how much louder each pitch gets in each frame than it does on average, (88, ...)."""
+    """Return how much louder each pitch gets about each frame than on average, (88, ...)."""
     weights = pitch_weights(transformer.sample_rate, transformer.n_fft, percussive)
     loudness = (weights @ np.square(magnitude[: weights.shape[1]])) ** 0.25  # roots of amplitudes
     rise = np.zeros_like(loudness)
-    rise[:, 1:-1] = np.maximum(loudness[:, 2:] - loudness[:, :-2], 0)
+    # A root, so that few loud notes do not speak for all.
+    rise[:, 1:-1] = np.sqrt(np.maximum(loudness[:, 2:] - loudness[:, :-2], 0))
+    reach = round(_SLACK * transformer.frame_rate)
+    rise = maximum_filter1d(rise, 2 * reach + 1, axis=1, mode="constant")
     return rise - rise.mean(axis=1, keepdims=True)

@@ -59,6 +59,17 @@ def test_shifts_are_found(songs, seconds):
     np.testing.assert_allclose(lags(*songs[1:], seconds), -seconds, atol=0.04)
 
 
+def test_a_few_seconds_tell_as_a_rule():
+    """Onsets fall between frames, and pitches get louder a little before or after."""
+    X, y = make_scenes(12, duration=5.0, sample_rate=RATE, random_state=5)
+    magnitudes = [spectrogram.magnitude for spectrogram in SEEN.transform(X)]
+    scores = [dict(zip(scene.instruments, scene.notes, strict=True)) for scene in y]
+    for seconds in (-0.3, 0.3):
+        found = np.array(lags(magnitudes, scores, seconds), float)
+        assert (np.abs(found + seconds) < 0.04).sum() >= 11
+    assert lags(magnitudes, scores) == [0.0] * 12
+
+
 def test_the_level_of_the_recording_does_not_matter(songs):
     _, magnitudes, scores = songs
     quiet = [1e-6 * magnitude for magnitude in magnitudes]
