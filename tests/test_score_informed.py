@@ -313,7 +313,9 @@ def test_in_windows_it_finds_what_it_finds_in_the_whole(variant):
     pieces = list(separator.set_params(window_seconds=2.0).stream(X[0]))
     sources = np.concatenate([piece.sources for piece in pieces], axis=-1)
     assert len(pieces) == 3
-    assert np.abs(sources - whole.sources).max() < 0.02 * np.abs(X[0].audio).max()
+    difference = np.abs(sources - whole.sources) / np.abs(X[0].audio).max()
+    assert difference.max() < 0.03  # where a window ends
+    assert np.median(difference) < 1e-4
     assert [piece.notes for piece in pieces] == [None, None, whole.notes]
     (item,) = separator._accept(X[:1])
     told = separator._told(item, 100, 300)["score"]
