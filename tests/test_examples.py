@@ -49,9 +49,9 @@ def test_edit_notes(tmp_path):
     assert all(float(a) > float(b) + 3 for b, a in zip(*levels, strict=True))
     # Of the guitar's three notes: in the stem of the piano, and of the guitar.
     shares = [[int(share) for share in re.findall(r"(\d+)%", line)] for line in lines]
-    assert shares[0] == [100, 0]
-    assert shares[1][0] < 30
-    assert shares[1][1] > 70
+    page = (DOCS / "editing.md").read_text("utf-8")
+    on_page = [int(share) for share in re.findall(r"(\d+) %", page)]
+    np.testing.assert_allclose(np.transpose(shares).ravel(), on_page, atol=2)
     sounds = {path.name: soundfile.read(path) for path in (tmp_path / "editing").glob("*.ogg")}
     names = ("mixture", *(f"{name}_{when}" for name in PAIR for when in ("before", "after")))
     assert set(sounds) == {f"{name}.ogg" for name in names}
