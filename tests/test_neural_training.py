@@ -210,8 +210,7 @@ def test_validation_data_are_checked_like_others(data):
             {"validation_fraction": 0, "patience": 3},
             ["validation: patience=3 never ends training, and"],
         ),
-        (6, {"validation_fraction": 0, "lr_schedule": "halve"}, ["follows the training loss"]),
-        (6, {"validation_fraction": 0}, []),
+        (6, {"validation_fraction": 0, "lr_schedule": "halve"}, []),
         (6, {"patience": 3, "lr_schedule": "halve"}, []),
     ],
 )

@@ -257,15 +257,13 @@ def split_by_group(
     return kept, held_out
 
 
-def warn_of_no_validation(fraction: float, patience: int | None, lr_schedule: str) -> None:
+def warn_of_no_validation(fraction: float, patience: int | None) -> None:
     """Warn of parameters of an estimator that do not do what they say, as nothing is held out."""
     idle = []
     if fraction > 0:
         idle.append(f"validation_fraction={fraction:g} can hold nothing out of one song")
     if patience is not None:
         idle.append(f"patience={patience} never ends training")
-    if lr_schedule == "halve":
-        idle.append("lr_schedule='halve' follows the training loss")
     if idle:
         warnings.warn(
             f"Nothing is held out for validation: {', '.join(idle)}, and the last epoch's weights "

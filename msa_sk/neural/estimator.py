@@ -197,7 +197,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             learnt to be silent.
         ValidationWarning
             If `validation_fraction` can hold nothing out, as of one song, or nothing is held out
-            and `patience` or ``lr_schedule="halve"`` would look at it.
+            and `patience` would look at it.
         SkippedWarning
             If examples were left out.
         """
@@ -290,7 +290,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
                     "Give fit X_val and y_val instead, made by sampler.apply.",
                 )
         if not validation[0]:
-            warn_of_no_validation(self.validation_fraction, self.patience, self.lr_schedule)
+            warn_of_no_validation(self.validation_fraction, self.patience)
         train = self._training_set(items, scenes, seed)
         self._warn_of_unheard(train.scenes)
         valid = self._dataset(*validation)
