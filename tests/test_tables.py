@@ -170,7 +170,7 @@ def test_figure_4_9(run):
 
 
 def test_a_note_has_bins_that_no_other_shares():
-    from benchmarks.figure_4_9 import harmonic_bins, own_bins
+    from benchmarks.figure_4_9 import harmonic_bins, own_bins, rise_of
     from msa_sk import Notes, Scene
 
     assert [*harmonic_bins(69, 513, 15.625)[:6]] == [27, 28, 29, 55, 56, 57]  # 440 and 880 Hz
@@ -182,3 +182,4 @@ def test_a_note_has_bins_that_no_other_shares():
     assert {*own_bins(scene, "b", Notes(*later))} == {*alone}
     assert not {*own_bins(scene, "b", Notes(*octave))} & {*alone}
     assert not len(own_bins(scene, "b", Notes(*low)))  # the other one's has them all
+    assert rise_of(scene, scene, Notes(*low), "b", "a") is None
