@@ -141,11 +141,15 @@ def check_file(path: Any, item: str = "path") -> Path:
     ParameterError
         If it is no path.
     InputError
-        If it is a folder, or the folder that it would be in is not there, or a file.
+        If it is a folder or a device, or the folder that it would be in is not there, or a file.
     """
     file = check_path(path, item)
+    if file.is_symlink():  # what replaces a file would replace the link
+        file = file.resolve()
     if file.is_dir():
         raise InputError(str(file), "the name of a file", "a folder", "Name a file in it.")
+    if file.exists() and not file.is_file():
+        raise InputError(str(file), "the name of a file", "a device", "Choose another path.")
     folder = check_folder(file.parent)
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     if missing:

@@ -212,3 +212,11 @@ def test_an_error_says_where_it_was_found():
     assert isinstance(error, InstrumentError)
     assert isinstance(error, MsaError)
     assert str(error) == "y[3], names: expected one of ['a'], got 'b'. Check the spelling."
+
+
+def test_a_link_stays_one_and_devices_are_refused(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "x")
+    assert check_file(tmp_path / "link") == (tmp_path / "real" / "x").resolve()
+    with pytest.raises(InputError, match="/dev/null: expected the name of a file, got a device"):
+        check_file("/dev/null")

@@ -308,9 +308,32 @@ def test_weights_that_are_not_finite_are_never_kept(data, tmp_path, monkeypatch)
             next(net.module_.parameters()).fill_(float("inf"))
 
     at_step(monkeypatch, 2, spoil)
-    with pytest.raises(TrainingError, match="A weight is not finite in epoch 1.*is kept"):
+    with pytest.raises(TrainingError, match="A weight is not finite in epoch 1.*last state that"):
         Cerberus(**TINY, checkpoint=path).fit(*data)
     assert path.read_bytes() == states[0]
+
+
+def test_the_last_step_may_not_spoil_the_weights_either(data):
+    X, y = data
+    parameters = {**TINY, "max_epochs": 1, "batch_size": len(X), "validation_fraction": 0}
+    wild = Cerberus(**{**parameters, "lr": 3e38, "lr_schedule": "constant"})
+    with pytest.raises(TrainingError, match="A weight is not finite in epoch 1; lower lr"):
+        wild.fit(X, y)
+    tame = Cerberus(**parameters).fit(X, y)
+    before = outcome(tame)
+    with pytest.raises(TrainingError, match="A weight is not finite in epoch 2"):
+        tame.set_params(lr=3e38).partial_fit(X, y)
+    assert outcome(tame) == before
+
+
+def test_a_generator_is_known_by_its_state(data, tmp_path):
+    def fit(state):
+        return Cerberus(**{**TINY, "random_state": state}, checkpoint=tmp_path / "ck").fit(*data)
+
+    first = fit(np.random.RandomState(0))
+    assert outcome(fit(np.random.RandomState(0))) == outcome(first)
+    with pytest.raises(InputError, match=r"random_state=.*as in the checkpoint"):
+        fit(np.random.RandomState(1))
 
 
 # ------------------------------------------------------------------------ whose file it is

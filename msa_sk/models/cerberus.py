@@ -187,8 +187,8 @@ class Cerberus(NeuralEstimator):
         goes on from there and ends with the weights that it would have had (on one machine's
         CPU, bit for bit).
         After training the file holds the result, which the same `fit` then gives back at
-        once. Each training needs a file of its own. Files in `X` and `y` are known by name and
-        size. It is not saved with the model.
+        once; a training that a callback ended goes on instead. Each training needs a file of its
+        own. Files in `X` and `y` are known by name and size. It is not saved with the model.
     checkpoint_minutes : float, default=5.0
         The file is also written so many minutes after it last was; 0 means after every step.
     num_workers : int, default=0

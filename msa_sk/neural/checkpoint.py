@@ -98,12 +98,8 @@ class Checkpoint:
         """Write the state of training; the file is the one before, or this one."""
         if rank() > 0:
             return
+        net.check_weights()
         state = snapshot(net)
-        if not all(torch.isfinite(one).all() for one in state["module"].values()):
-            raise TrainingError(
-                f"A weight is not finite in epoch {len(net.history)}. {self.path} is kept as it "
-                "was before; lower lr."
-            )
         arrays: dict[str, np.ndarray] = {}
         held = {"fingerprint": self.fingerprint, "random": self.random, "state": state}
         document = {"version": __version__, "checkpoint": pack(held, "", arrays)}

@@ -45,7 +45,9 @@ def fingerprint_of(
     name = type(estimator).__name__
     parameters = encode_parameters(estimator, without=estimator._not_trained_by)
     random_state = estimator.random_state
-    seed = random_state if isinstance(random_state, Integral) else None
+    seed = random_state
+    if random_state is not None and not isinstance(random_state, Integral):
+        seed = digest(random_state.get_state(legacy=False))
     same = {f"{name}({key}=)": value for key, value in parameters.items()}
     same |= {f"{name}(random_state=)": seed, "X": digest(items), "y": digest(scenes)}
     same |= {"X_val, y_val": digest(validation), "the weights before": digest(start)}

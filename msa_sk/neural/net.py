@@ -148,17 +148,26 @@ class SceneNet(NeuralNet):
     def _failure(self, what: str, state: str, training: bool) -> TrainingError:
         where = f"epoch {len(self.history)}"
         cause = "look for extreme samples in the validation data"
-        before = ""
-        if self.checkpoint and self.checkpoint.path.exists():
-            before = f" {self.checkpoint.path} holds the last state that was good."
         if training:
             examples = self.batches.plan[self.batches.n_done]
             where += f", batch {self.batches.n_done + 1}"
             names = ", ".join(map(self.batches.dataset.name_of, examples))
             cause = f"look for extreme samples in examples {examples} (seed {self.seed}): {names}"
         return TrainingError(
-            f"{what} is not finite in {where}: {state}; lower lr, or {cause}.{before}"
+            f"{what} is not finite in {where}: {state}; lower lr, or {cause}.{self._kept()}"
         )
+
+    def check_weights(self) -> None:
+        """Raise a TrainingError where a weight is not finite: no loss tells of the last step."""
+        if not all(torch.isfinite(one).all() for one in self.module_.state_dict().values()):
+            raise TrainingError(
+                f"A weight is not finite in epoch {len(self.history)}; lower lr.{self._kept()}"
+            )
+
+    def _kept(self) -> str:
+        if self.checkpoint and self.checkpoint.path.exists():
+            return f" {self.checkpoint.path} holds the last state that was good."
+        return ""
 
     # The whole training
 
@@ -198,6 +207,7 @@ class SceneNet(NeuralNet):
                 ):
                     self._run_epoch(loader, valid_loader)
                 self.notify("on_train_end", X=dataset, y=None)
+                self.check_weights()
         finally:  # what holds the data, and what no pickle may
             self.parallel = None
             del self.batches, self.interrupt, self.checkpoint
