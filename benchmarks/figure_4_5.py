@@ -223,12 +223,16 @@ def draw(curves: Sequence[Mapping[str, Any]], path: Path) -> None:
                 np.array([row[key] for row in own])
                 for key in ("distance", "mean", "low", "high", "deviation")
             )
-            axis.fill_between(x, mean - deviation, mean + deviation, color="C0", alpha=0.15, lw=0)
-            axis.fill_between(x, low, high, color="C0", alpha=0.35, lw=0)
-            axis.plot(x, mean, ".-", color="C0")
+            for (below, above), alpha, label in (
+                ((mean - deviation, mean + deviation), 0.15, "standard deviation"),
+                ((low, high), 0.35, "95 % interval of the mean"),
+            ):
+                axis.fill_between(x, below, above, color="C0", alpha=alpha, lw=0, label=label)
+            axis.plot(x, mean, ".-", color="C0", label="mean")
             axis.axhline(0, color="gray", lw=0.6)
     for axis, name in zip(axes[0], BAND, strict=True):
         axis.set_title(name)
+    axes[0, -1].legend(loc="upper left", fontsize="small")
     for axis in axes[1]:
         axis.set(xlabel="normalised Hamming distance", xlim=(1.02, -0.02))
     figure.savefig(path, dpi=120)
