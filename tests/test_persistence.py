@@ -83,7 +83,9 @@ def craft(path, document, tensors=None, fmt=1):
     """Write a file whose sha256 is right, as only an attacker would."""
     text = document if isinstance(document, bytes) else json.dumps(document).encode()
     body = text + b"\n" + (save_tensors({}) if tensors is None else tensors)
-    path.write_bytes(f"msa_sk {fmt} {hashlib.sha256(body).hexdigest()}\n".encode() + body)
+    first = f"msa_sk {fmt}"
+    sha = hashlib.sha256(f"{first}\n".encode() + body).hexdigest()
+    path.write_bytes(f"{first} {sha}\n".encode() + body)
     return path
 
 
@@ -542,7 +544,7 @@ def test_tensors_that_save_never_wrote_are_refused_at_once(tmp_path, small, tens
 @pytest.mark.parametrize(
     "change",
     [
-        lambda w: w.popitem(),
+        lambda w: w.pop(next(name for name in w if name.startswith("module."))),
         lambda w: w.update({name: value[..., :1] for name, value in w.items()}),
         lambda w: w.update({"module.surprise": np.zeros(3)}),
     ],
@@ -556,6 +558,22 @@ def test_a_network_with_other_weights_is_refused(tmp_path, fitted, change):
     tensors = save_tensors({name: np.ascontiguousarray(value) for name, value in weights.items()})
     with pytest.raises(ModelFileError):
         load(craft(tmp_path / "x.msa", description, tensors))
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("n_layers", 10**8), ("hidden_size", 10**9), ("n_fft", 2**30)]
+)
+def test_a_network_is_not_made_before_its_sizes_are_those_of_its_weights(
+    tmp_path, fitted, monkeypatch, name, size
+):
+    path = save(fitted["cerberus"], tmp_path / "x.msa")
+    description, tensors = document_of(path), path.read_bytes().split(b"\n", 2)[2]
+    own = description["estimator"]
+    (own["state"]["transformer_"] if name == "n_fft" else own["parameters"])[name] = size
+    monkeypatch.setattr(Cerberus, "_make_net", lambda *_: pytest.fail("it was made"))
+    item = "the number of bins" if name == "n_fft" else name
+    with pytest.raises(ModelFileError, match=f"{item}: expected at most .*, got "):
+        load(craft(tmp_path / "y.msa", description, tensors))
 
 
 @pytest.mark.parametrize("head", [b"msa_sk 0 ", b"msa_sk " + b"9" * 5000 + b" ", b"msa_sk -1 "])

@@ -49,6 +49,7 @@ from msa_sk.neural.net import SceneNet
 from msa_sk.neural.parallel import as_first, check_alike, joined, n_processes
 from msa_sk.neural.randomness import isolated_seed
 from msa_sk.neural.schedule import SCHEDULES, Schedule
+from msa_sk.neural.sizes import check_sizes
 from msa_sk.records import Mixture, Scene, stack_sources
 from msa_sk.spectral import STFT, Spectrogram
 from msa_sk.windowed import WindowedEstimator
@@ -573,12 +574,13 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             resolve_device(self.device)
         except ParameterError:  # it was another machine's
             self.device = "auto"
-        with isolated_seed(0):
-            self.net_ = self._make_net(0).initialize().recall(self.history_)
         prefix = "module."
         weights = {
             k.removeprefix(prefix): torch.from_numpy(v.copy())
             for k, v in arrays.items()
             if k.startswith(prefix)
         }
+        check_sizes(self, weights)
+        with isolated_seed(0):
+            self.net_ = self._make_net(0).initialize().recall(self.history_)
         self.net_.module_.load_state_dict(weights)
