@@ -150,7 +150,7 @@ class Cerberus(NeuralEstimator):
         At predict, longer mixtures are heard in windows of at most that length, and memory does
         not grow with them; None hears all mixtures whole. An eighth of it or more overlaps with
         the next window, and what is found in both is crossfaded. A recurrent network remembers
-        more than a window holds, so that sources differ from those of the whole: by -40 dB of
+        more than a window holds, so that sources differ from those of the whole: by -36 dB of
         the mixture, and by 0.01 dB in SI-SDR, in ``benchmarks.long_audio``.
     max_epochs : int, default=30
     batch_size : int, default=16
