@@ -74,7 +74,7 @@ class WindowedEstimator(SpectralEstimator):
 
     def _magnitude(self, spectrum: np.ndarray, level: float) -> np.ndarray:
         """Return what `_look` takes, of the spectrum of a mixture with this RMS."""
-        # In double precision: the reciprocal of a very quiet level overflows in single.
+        # In double precision: a very quiet level is 0 in single.
         return (channel_rms(spectrum) / np.float64(level)).astype(np.float32)
 
     def _survey(self, item: Spectrogram, magnitudes: Iterator[np.ndarray], n_windows: int) -> Any:
