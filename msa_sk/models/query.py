@@ -188,7 +188,10 @@ class _AskedByExample(LevelEstimator):
                 anchors.append(one.values)
                 continue
             query = torch.from_numpy(self._magnitude_of(one))[None]
-            batch = {"query": query, "query_lengths": torch.tensor([query.shape[-1]])}
+            batch = {
+                "query": query,
+                "query_lengths": torch.from_numpy(np.array([query.shape[-1]])),
+            }
             anchors.append(self._infer(batch, ["anchor"])["anchor"][0])
         return np.stack(anchors).mean(axis=0, dtype=np.float32)
 

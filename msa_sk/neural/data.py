@@ -335,8 +335,9 @@ def collate(
     inputs = {}
     for name in examples[0][0]:
         key = f"{name}_lengths" if name in OWN_TIME else "lengths"
-        inputs[key] = torch.tensor([example[0][name].shape[-1] for example in examples])
-        inputs[name] = stack(0, name, int(inputs[key].max()))
+        counts = np.array([example[0][name].shape[-1] for example in examples])
+        inputs[key] = torch.from_numpy(counts)  # on the processor, whatever torch's default is
+        inputs[name] = stack(0, name, counts.max())
     lengths = inputs["lengths"]
     targets = {name: stack(1, name, int(lengths.max())) for name in examples[0][1]}
     return inputs, {**targets, "lengths": lengths}

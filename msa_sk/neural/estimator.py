@@ -50,6 +50,7 @@ from msa_sk.neural.parallel import as_first, check_alike, joined, n_processes
 from msa_sk.neural.randomness import isolated_seed
 from msa_sk.neural.schedule import SCHEDULES, Schedule
 from msa_sk.neural.sizes import check_sizes
+from msa_sk.neural.surroundings import usual_torch
 from msa_sk.records import Mixture, Scene, stack_sources
 from msa_sk.spectral import STFT, Spectrogram
 from msa_sk.windowed import WindowedEstimator
@@ -555,9 +556,10 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
 
     def _infer(self, batch: dict[str, torch.Tensor], wanted: Sequence[str]) -> Heads:
         """Return heads of a batch, computed where and as the parameters say by now."""
-        device = resolve_device(self.device)
-        self.net_.compute_by(device, resolve_precision(self.precision, device))
-        return self.net_.heads(batch, wanted=wanted)
+        with usual_torch():
+            device = resolve_device(self.device)
+            self.net_.compute_by(device, resolve_precision(self.precision, device))
+            return self.net_.heads(batch, wanted=wanted)
 
     def _get_state(self) -> tuple[dict, dict[str, np.ndarray]]:
         values, arrays = super()._get_state()
@@ -583,4 +585,4 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         check_sizes(self, weights)
         with isolated_seed(0):
             self.net_ = self._make_net(0).initialize().recall(self.history_)
-        self.net_.module_.load_state_dict(weights)
+            self.net_.module_.load_state_dict(weights)
