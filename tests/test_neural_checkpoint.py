@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,14 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
-from skorch.callbacks import Callback
+from skorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EpochTimer,
+    Freezer,
+    LRScheduler,
+    ProgressBar,
+)
 
 import msa_sk
 from msa_sk import STFT, Cerberus, Mixture
@@ -29,6 +37,7 @@ from msa_sk.exceptions import (
 from msa_sk.neural.checkpoint import pack, unpack
 from msa_sk.neural.fingerprint import digest
 from msa_sk.neural.net import SceneNet
+from msa_sk.neural.remembering import is_plain
 from msa_sk.persistence import read_document, write_document
 
 ROOT = Path(__file__).parents[1]
@@ -120,6 +129,77 @@ def test_without_a_seed_too(data, tmp_path, monkeypatch):
     one = outcome(Cerberus(**parameters).fit(*data))
     (tmp_path / "training.msa").write_bytes(begun)
     assert outcome(Cerberus(**parameters).fit(*data)) == one
+
+
+class Average(Callback):
+    """Remembers, and ends with, the mean of the weights so far; a lock cannot be kept."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.mean_ = torch.optim.swa_utils.AveragedModel(net.module_)
+        self.losses_, self.lock_ = {}, threading.Lock()
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.losses_[str(len(net.history))] = []
+
+    def on_batch_end(self, net, training, **kwargs):
+        if training:
+            self.mean_.update_parameters(net.module_)
+            self.losses_[str(len(net.history))].append(net.history[-1, "batches", -1, "train_dc"])
+
+    def on_train_end(self, net, **kwargs):
+        net.module_.load_state_dict(self.mean_.module.state_dict())
+        assert [len(one) for one in self.losses_.values()] == [2] * len(net.history)
+        assert not self.lock_.locked()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: EarlyStopping(patience=1, threshold=1e9, sink=print, load_best=True),
+        lambda: LRScheduler("CosineAnnealingLR", T_max=3),
+        lambda: LRScheduler("ReduceLROnPlateau", patience=0, threshold=1e9),
+        lambda: Freezer("body.*"),
+        Average,
+        EpochTimer,
+        ProgressBar,
+    ],
+)
+def test_callbacks_go_on_as_if_nothing_had_been(data, tmp_path, monkeypatch, make):
+    parameters = {**TINY, "lr_schedule": "constant"}
+    expected = outcome(Cerberus(**parameters, callbacks=[make()]).fit(*data))
+    parameters["checkpoint"] = tmp_path / "training.msa"
+    for k in (2, 3):  # amid the first epoch, and amid the second
+        with monkeypatch.context() as patched:
+            at_step(patched, k, kill)
+            with pytest.raises(Killed):
+                Cerberus(**parameters, callbacks=[make()]).fit(*data)
+    assert outcome(Cerberus(**parameters, callbacks=[make()]).fit(*data)) == expected
+
+
+def test_who_ended_a_training_begins_anew(data, tmp_path):
+    parameters = {**TINY, "max_epochs": 9, "checkpoint": tmp_path / "training.msa"}
+    for n_epochs in (3, 6):  # the first one of each is better than nothing
+        stopping = EarlyStopping(patience=2, threshold=1e9, sink=print)
+        fitted = Cerberus(**parameters, callbacks=[stopping]).fit(*data)
+        assert (fitted.n_iter_, stopping.misses_) == (n_epochs, 2)
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (
+            {"a": [1, 0.5, None, True, "x", np.float32(2), np.zeros(2), torch.zeros(2)], 3: {}},
+            True,
+        ),
+        (torch.zeros(2, dtype=torch.bfloat16), False),
+        ([1, (2, 3)], False),
+        ({(1, 2): 3}, False),
+        (np.zeros(2, complex), False),
+        ([object()], False),
+    ],
+)
+def test_what_is_plain_can_be_kept(value, plain):
+    assert is_plain(value) == plain
 
 
 def test_a_training_that_has_ended_is_not_run_again(data, tmp_path, monkeypatch):

@@ -307,7 +307,7 @@ def test_a_terminal_that_goes_away_is_no_harm(data, monkeypatch):
         assert same(weights_of(Cerberus(**TINY).fit(*data)), expected)
     progress = Progress(1, 1)
     progress.on_train_begin(None)
-    assert progress.bar_ is None
+    assert progress._bar is None
 
 
 def test_a_terminal_that_is_closed_is_no_harm(data, tmp_path):

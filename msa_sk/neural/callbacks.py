@@ -152,8 +152,6 @@ class TellSklearn(Callback):
         self.epoch_.call_on_fit_task_begin(**self.common_)
 
     def on_epoch_end(self, net, **kwargs):
-        if self.epoch_ is None:  # it began before training was killed
-            self.on_epoch_begin(net)
         if self.epoch_.call_on_fit_task_end(**self.common_):
             net.stopped_ = True
 
@@ -171,21 +169,21 @@ class Progress(Callback):
     def __init__(self, max_epochs: int, batches_per_epoch: int):
         self.max_epochs = max_epochs
         self.batches_per_epoch = batches_per_epoch
-        self.bar_: tqdm | None = None
+        self._bar: tqdm | None = None
 
     def on_train_begin(self, net, **kwargs):
         if on_terminal() and multiprocessing.parent_process() is None:
             total = self.max_epochs * self.batches_per_epoch
             with self._optional():
-                self.bar_ = tqdm(total=total, unit="batch", desc="training", leave=False)
+                self._bar = tqdm(total=total, unit="batch", desc="training", leave=False)
 
     def on_batch_end(self, net, training=False, **kwargs):
-        if self.bar_ is not None and training:
+        if self._bar is not None and training:
             with self._optional():
-                self.bar_.update()
+                self._bar.update()
 
     def on_epoch_end(self, net, **kwargs):
-        if self.bar_ is None:
+        if self._bar is None:
             return
         row = net.history[-1]
         names = [
@@ -193,17 +191,17 @@ class Progress(Callback):
         ]
         losses = "  ".join(f"{name} {row[name]:.4f}" for name in names)
         with self._optional():
-            self.bar_.write(f"epoch {row['epoch']:3d}  {losses}", file=sys.stderr)
+            self._bar.write(f"epoch {row['epoch']:3d}  {losses}", file=sys.stderr)
 
     def on_train_end(self, net, **kwargs):
-        if self.bar_ is not None:
+        if self._bar is not None:
             with self._optional():
-                self.bar_.close()
-            self.bar_ = None
+                self._bar.close()
+            self._bar = None
 
     @contextmanager
     def _optional(self) -> Iterator[None]:
         try:
             yield
         except GONE:
-            self.bar_ = None
+            self._bar = None

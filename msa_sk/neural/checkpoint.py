@@ -1,5 +1,6 @@
 """Checkpoints: one file from which a killed training goes on as if nothing had happened."""
 
+import copy
 import os
 import time
 import warnings
@@ -17,11 +18,12 @@ from msa_sk._files import remove_stale
 from msa_sk._version import __version__
 from msa_sk.exceptions import InputError, ModelFileError, MsaWarning, TrainingError
 from msa_sk.neural.parallel import rank
+from msa_sk.neural.remembering import remembered, remind
 from msa_sk.persistence import read_document, refusing_made_up, write_document
 
 
 class Resumable:
-    """A part of training whose state is in the checkpoint; of other callbacks nothing is."""
+    """A part of training that says what of it is in the checkpoint; see `remembering`."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state: numbers, text, arrays and tensors in lists and dicts."""
@@ -92,7 +94,7 @@ class Checkpoint:
         """
         if self.state is not None:
             with self._refusing():
-                restore(net, self.state)
+                restore(net, copy.deepcopy(self.state))  # which callbacks may change
 
     def write(self, net: Any) -> None:
         """Write the state of training; the file is the one before, or this one."""
@@ -176,7 +178,10 @@ def snapshot(net: Any) -> dict[str, Any]:
         "batches": net.batches.state_dict(),
         "history": rows,
         "stopped": net.stopped_,
-        "callbacks": {name: one.state_dict() for name, one in _with_state(net)},
+        "callbacks": {
+            name: remembered(one) for name, one in net.callbacks_ if name not in net.paused_by_
+        },
+        "frozen": [name for name, one in net.module_.named_parameters() if not one.requires_grad],
         "generator": torch.get_rng_state(),
         "cuda_generators": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
@@ -190,16 +195,14 @@ def restore(net: Any, state: dict[str, Any]) -> None:
     net.batches.load_state_dict(state["batches"])
     net.history = History(state["history"])
     net.stopped_ = state["stopped"]
-    for name, one in _with_state(net):
+    for name, one in net.callbacks_:
         if name in state["callbacks"]:
-            one.load_state_dict(state["callbacks"][name])
+            remind(one, state["callbacks"][name])
+    for name, one in net.module_.named_parameters():
+        one.requires_grad_(name not in state.get("frozen", ()))
     torch.set_rng_state(state["generator"])
     if torch.cuda.is_available() and len(state["cuda_generators"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda_generators"])
-
-
-def _with_state(net: Any) -> list[tuple[str, Any]]:
-    return [(name, one) for name, one in net.callbacks_ if hasattr(one, "load_state_dict")]
 
 
 def pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:

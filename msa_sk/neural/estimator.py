@@ -88,8 +88,10 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
     `callbacks` are skorch's, but for EpochScoring and BatchScoring, or anything with their
     methods; they are told of the net. One that sets ``net.stopped_`` ends training after the
     epoch, and a checkpoint then holds the result; one that raises KeyboardInterrupt, as skorch's
-    EarlyStopping does, ends this `fit` alone, and the next one goes on from the checkpoint. What
-    a callback knows is in the checkpoint if it is a `msa_sk.neural.checkpoint.Resumable`.
+    EarlyStopping does, ends this `fit` alone, and the next one goes on from the checkpoint, where
+    it begins anew. What others remember is in the checkpoint: what they have learnt, in
+    attributes that end with an underscore, or what they say, as a
+    `msa_sk.neural.checkpoint.Resumable` does; see `msa_sk.neural.remembering`.
     scikit-learn's, from its version 1.9 on, are given by `set_callbacks`; their tasks are the
     epochs of `fit`, with the weights as they are then, and `fit` itself, with those that it
     keeps. They are told of what training learns from, without what is held out, and with a
@@ -531,6 +533,10 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
 
     def _look(self, magnitude: np.ndarray, survey: Any = None, told: Any = None) -> Heads:
         return self._look_at([magnitude], survey, [told])[0]
+
+    def _n_together(self) -> int:
+        # A processor is no faster with several, and needs memory for all.
+        return 1 if resolve_device(self.device).type == "cpu" else 4
 
     def _look_at(self, magnitudes: Sequence[np.ndarray], survey: Any, told: Any) -> list[Heads]:
         heard = [

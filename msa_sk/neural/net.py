@@ -83,7 +83,8 @@ class SceneNet(NeuralNet):
         super().initialize()
         self.clipping_ = GradientClipping(self.max_grad_norm)
         self.generator_ = torch.Generator().manual_seed(self.seed)
-        self.stopped_ = self.paused_ = False
+        self.stopped_ = False
+        self.paused_by_: set[str] = set()  # callbacks, which then begin anew
         self.last_skipped_ = "of a run before"
         self.parallel: Callable | None = None
         return self
@@ -199,10 +200,14 @@ class SceneNet(NeuralNet):
                 self.notify("on_train_begin", X=dataset, y=None)
                 if checkpoint:
                     checkpoint.restore(self)
+                    if self.batches.n_done:  # what callbacks make ready for an epoch, they need
+                        self.batches.dataset.begin_epoch(len(self.history) - 1)
+                        self._tell("on_epoch_begin", dataset_train=dataset, dataset_valid=valid)
+                        checkpoint.restore(self)
                 if n_processes() > 1:
                     # The call alone: skorch takes no second module.
                     self.parallel = DistributedDataParallel(self.module_).__call__
-                while not (self.stopped_ or self.paused_) and (
+                while not (self.stopped_ or self.paused_by_) and (
                     self.batches.n_done or len(self.history) < max_epochs
                 ):
                     self._run_epoch(loader, valid_loader)
@@ -275,8 +280,6 @@ class SceneNet(NeuralNet):
         if not self.batches.n_done:
             self.batches.dataset.begin_epoch(len(self.history))
             self.notify("on_epoch_begin", **datasets)
-        else:  # its row of the history is there
-            self.batches.dataset.begin_epoch(len(self.history) - 1)
         self.batches.begin()
         steps = self._steps(loader)
         self.run_single_epoch(steps, training=True, prefix="train", step_fn=self.train_step)
@@ -309,13 +312,16 @@ class SceneNet(NeuralNet):
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         getattr(self, method_name)(self, **cb_kwargs)
-        for _, callback in self.callbacks_:
+        self._tell(method_name, **cb_kwargs)
+
+    def _tell(self, method_name: str, **cb_kwargs: Any) -> None:
+        for name, callback in self.callbacks_:
             try:
                 getattr(callback, method_name)(self, **cb_kwargs)
             except KeyboardInterrupt:
                 if self.interrupt.asked:
                     raise
-                self.paused_ = True
+                self.paused_by_.add(name)
 
     # What is made of it
 
