@@ -52,12 +52,12 @@ class _Numbers(Interval):
 
 
 class ListOf(HasMethods):
-    """A constraint: a list of objects with some methods, or of pairs of a name and such an one.
+    """A constraint: a list of instances with some methods, or of pairs of a name and such an one.
 
     Parameters
     ----------
     what : str
-        What messages call the objects.
+        What messages call the instances.
     methods : list of str
     """
 
@@ -71,7 +71,7 @@ class ListOf(HasMethods):
     def _is_one(self, item: object) -> bool:
         if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
             item = item[1]
-        return super().is_satisfied_by(item)
+        return not isinstance(item, type) and super().is_satisfied_by(item)
 
     def __str__(self) -> str:
         return f"a list of {self.what}, or of pairs of a name and one"

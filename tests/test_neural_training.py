@@ -23,7 +23,14 @@ import soundfile
 import torch
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochScoring
+from skorch.callbacks import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    EpochScoring,
+    LRScheduler,
+    PassthroughScoring,
+)
 
 import msa_sk
 from msa_sk import STFT, Cerberus, Mixture, NMFSeparator, Notes, Scene
@@ -281,11 +288,60 @@ def test_a_callback_may_end_training(data):
 
 
 @pytest.mark.parametrize(
-    "callbacks", [1, [1], ["stop"], [None], [("stop", 1)], [(1, 2, 3)], [object]]
+    "callbacks", [1, [1], ["stop"], [None], [("stop", 1)], [(1, 2, 3)], [object], [Checkpoint]]
 )
 def test_what_is_no_callback_is_refused(data, callbacks):
-    with pytest.raises(ParameterError, match=r"callbacks=\): expected None or a list of skorch"):
+    with pytest.raises(
+        ParameterError, match=r"callbacks=\): expected None or a list of instances"
+    ):
         Cerberus(**TINY, callbacks=callbacks).fit(*data)
+
+
+@pytest.mark.parametrize(
+    ("held_out", "callback", "message"),
+    [
+        (
+            0,
+            EarlyStopping(),
+            r"EarlyStopping\(monitor=\).*nothing is held out.*monitor='train_loss'",
+        ),
+        (0, ("stop", Checkpoint()), r"'valid_loss_best'. Give fit X_val.*='train_loss_best'"),
+        (0, PassthroughScoring("valid_tr"), r"PassthroughScoring\(name=\).*name='train_tr'"),
+        (0.5, PassthroughScoring("train_tr"), "on_train=False, got train_tr. Pass on_train=True"),
+        (0.5, PassthroughScoring("valid_tr", on_train=True), "Pass on_train=False"),
+        (0.5, EarlyStopping("train_los"), "got 'train_los'. Did you mean 'train_loss'"),
+        (
+            0.5,
+            LRScheduler("ReduceLROnPlateau", monitor="tr"),
+            r"'train_loss', .*'valid_tr'\], got",
+        ),
+        (0.5, ("score", EpochScoring("accuracy")), "EpochScoring. Score scenes in a callback"),
+    ],
+)
+def test_what_watches_for_what_does_not_come_is_refused(data, held_out, callback, message):
+    estimator = Cerberus(**TINY, validation_fraction=held_out, callbacks=[callback])
+    with pytest.raises(ParameterError, match=rf"^Cerberus\(callbacks=\).*{message}"):
+        estimator.fit(*data)
+    if held_out == 0:
+        with pytest.raises(ParameterError, match=message):
+            estimator.partial_fit(*data)
+
+
+def test_callbacks_watch_terms_and_what_others_record(data):
+    class Own(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            net.history.record("scenes", len(net.history))
+
+    passing = PassthroughScoring("valid_dc")
+    parameters = {**TINY, "max_epochs": 9, "validation_fraction": 0.5}
+    for name in ("scenes", "train_tr_best"):  # the first is the best
+        stopping = EarlyStopping(name, patience=2, lower_is_better=name == "scenes")
+        callbacks = [Own(), passing, stopping]
+        estimator = Cerberus(**parameters, callbacks=callbacks).fit(*data)
+        assert estimator.n_iter_ == 3
+        losses = [row["valid_dc"] for row in estimator.history_]
+        assert passing.best_score_ == pytest.approx(min(losses))
+        assert estimator.net_.history[-1]["scenes"] == estimator.n_iter_
 
 
 def test_a_terminal_that_goes_away_is_no_harm(data, monkeypatch):
@@ -818,6 +874,20 @@ def test_a_monitor_of_scikit_learn_scores_what_is_trained_on(data, weights):
         assert {name: rows[task][name] for name in expected} == pytest.approx(expected)
     # Looking on changes nothing.
     alone = Cerberus(*weights, **parameters).fit(X[:4], y[:4], X_val=X[4:], y_val=y[4:])
+    assert same(weights_of(alone), weights_of(estimator))
+
+
+def test_a_monitor_scores_each_pass(data):
+    monitor = pytest.importorskip("sklearn.callback").ScoringMonitor(
+        scoring=SceneScorer(["si_sdri"])
+    )
+    estimator = Cerberus(**TINY).set_callbacks(monitor)
+    scores = [estimator.partial_fit(*data).score(*data) for _ in range(2)]
+    rows = [log.data for log in monitor.get_logs(select="all")]
+    assert [[row["task_name"] for row in pair] for pair in rows] == [["fit", "epoch"]] * 2
+    for score, pair in zip(scores, rows, strict=True):
+        assert [row["si_sdri"] for row in pair] == pytest.approx([score] * 2)
+    alone = Cerberus(**TINY).partial_fit(*data).partial_fit(*data)
     assert same(weights_of(alone), weights_of(estimator))
 
 

@@ -2,13 +2,13 @@
 
 import multiprocessing
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from skorch.callbacks import BatchScoring, Callback, EpochScoring
+from skorch.callbacks import BatchScoring, Callback, EpochScoring, PassthroughScoring
 from tqdm import tqdm
 
 from msa_sk._progress import GONE, on_terminal
@@ -17,16 +17,32 @@ from msa_sk.exceptions import ParameterError
 from msa_sk.metrics import SceneScorer
 from msa_sk.neural.checkpoint import Resumable
 from msa_sk.neural.parallel import added_up
+from msa_sk.records import unknown_name
 
 
-def check_callbacks(callbacks: Iterable[Any], item: str) -> None:
-    """Refuse skorch's callbacks that score: they know no scenes.
+def check_callbacks(
+    callbacks: Iterable[Any], item: str, terms: Sequence[str], held_out: bool
+) -> None:
+    """Refuse skorch's callbacks that score, for they know no scenes, or watch what is not there.
+
+    Parameters
+    ----------
+    callbacks : iterable of callback, or of pairs of a name and one
+    item : str
+        What messages call them.
+    terms : sequence of str
+        Of the loss.
+    held_out : bool
+        Whether epochs are validated.
 
     Raises
     ------
     ParameterError
     """
-    for one in callbacks:
+    instances = [one[1] if isinstance(one, tuple) else one for one in callbacks]
+    has_own = any(not type(one).__module__.startswith("skorch.") for one in instances)
+    for one in instances:
+        _check_watched(one, item, terms, held_out, has_own)
         if isinstance(one, EpochScoring | BatchScoring):
             raise ParameterError(
                 item,
@@ -35,6 +51,38 @@ def check_callbacks(callbacks: Iterable[Any], item: str) -> None:
                 "Score scenes in a callback of your own, by msa_sk.metrics; losses are in "
                 "net.history.",
             )
+
+
+def _check_watched(
+    callback: Any, item: str, terms: Sequence[str], held_out: bool, has_own: bool
+) -> None:
+    """Refuse a callback that watches what no epoch records, unless one's own ones may."""
+    on_batches = isinstance(callback, PassthroughScoring)
+    parameter = "name" if on_batches else "monitor"
+    watched = getattr(callback, parameter, None)
+    if not isinstance(watched, str):
+        return
+    item = f"{item}, {type(callback).__name__}({parameter}=)"
+    loss = watched if on_batches else watched.removesuffix("_best")
+    train, valid = losses_of("train", terms), losses_of("valid", terms)
+    if loss in valid and not held_out:
+        raise ParameterError(
+            item,
+            "a loss in training, as nothing is held out",
+            repr(watched),
+            "Give fit X_val and y_val, or hold songs out by validation_fraction; or pass "
+            f"{parameter}={watched.replace('valid', 'train')!r}.",
+        )
+    if on_batches and loss in (valid if callback.on_train else train):
+        remedy = f"Pass on_train={not callback.on_train}."
+        raise ParameterError(item, f"a loss where on_train={callback.on_train}", loss, remedy)
+    if loss not in train + valid and not has_own:
+        raise unknown_name(item, watched, train + valid if held_out else train, ParameterError)
+
+
+def losses_of(side: str, terms: Sequence[str]) -> list[str]:
+    """Return the names of the loss and its terms in the history, of "train" or "valid"."""
+    return [f"{side}_{term}" for term in ("loss", *terms)]
 
 
 def check_monitors(callbacks: Iterable[Any]) -> None:
@@ -65,12 +113,13 @@ def check_monitors(callbacks: Iterable[Any]) -> None:
 class EpochMeans(Callback):
     """Record each loss's mean over the batches that have it, weighted by their sizes.
 
+    Under its name and ``_best`` is whether none was lower before: skorch's callbacks ask for that.
     A batch that was skipped has the loss NaN.
     """
 
     def on_epoch_end(self, net, **kwargs):
         batches = net.history[-1]["batches"]
-        names = [f"{side}_{term}" for side in ("train", "valid") for term in ("loss", *net.terms)]
+        names = [name for side in ("train", "valid") for name in losses_of(side, net.terms)]
         sums = np.zeros((len(names), 2))
         for total, name in zip(sums, names, strict=True):
             known = [batch for batch in batches if np.isfinite(batch.get(name, np.nan))]
@@ -80,8 +129,7 @@ class EpochMeans(Callback):
             if size:
                 before = [row[name] for row in net.history[:-1] if name in row]
                 net.history.record(name, float(total / size))
-                if name.endswith("_loss"):  # what skorch's Checkpoint looks for
-                    net.history.record(f"{name}_best", total / size < min(before, default=np.inf))
+                net.history.record(f"{name}_best", total / size < min(before, default=np.inf))
 
 
 class KeepBest(Callback, Resumable):
@@ -131,19 +179,21 @@ class TellSklearn(Callback):
     ----------
     estimator : NeuralEstimator
         Which they were given to by `set_callbacks`, or came to from a search around it.
+    n_epochs : int
+        Of this training, at most.
     """
 
-    def __init__(self, estimator: Any):
-        self.estimator = estimator
+    def __init__(self, estimator: Any, n_epochs: int):
+        self.estimator, self.n_epochs = estimator, n_epochs
 
     def on_train_begin(self, net, **kwargs):
         self.common_ = {
             "estimator": self.estimator,
             "X": lambda: [one.mixture for one in net.batches.dataset.spectrograms],
             "y": lambda: list(net.batches.dataset.scenes),
-            "reconstruction_attributes": self.estimator._so_far,
+            "reconstruction_attributes": lambda: self.estimator._so_far(net),
         }
-        self.fit_ = self.estimator._init_callback_context(max_subtasks=self.estimator.max_epochs)
+        self.fit_ = self.estimator._init_callback_context(max_subtasks=self.n_epochs)
         self.fit_.call_on_fit_task_begin(**self.common_)
         self.epoch_: Any = None
 

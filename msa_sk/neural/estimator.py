@@ -56,7 +56,7 @@ from msa_sk.spectral import STFT, Spectrogram
 from msa_sk.windowed import WindowedEstimator
 from msa_sk.windows import Heads
 
-_CALLBACKS = "skorch.callbacks.Callback (scikit-learn's are given by set_callbacks)"
+_CALLBACKS = "instances of skorch.callbacks.Callback (scikit-learn's are given by set_callbacks)"
 _METHODS_OF_CALLBACKS = [name for name in dir(Callback) if not name.startswith("_")]
 
 
@@ -94,8 +94,9 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
     `msa_sk.neural.checkpoint.Resumable` does; see `msa_sk.neural.remembering`.
     scikit-learn's, from its version 1.9 on, are given by `set_callbacks`; their tasks are the
     epochs of `fit`, with the weights as they are then, and `fit` itself, with those that it
-    keeps. They are told of what training learns from, without what is held out, and with a
-    sampler of what it has drawn for the epoch: by that a ScoringMonitor scores.
+    keeps; each `partial_fit` is a fit of one epoch. They are told of what training learns from,
+    without what is held out, and with a sampler of what it has drawn for the epoch: by that a
+    ScoringMonitor scores.
 
     A `sampler` has ``prepare(X, y, seed)`` and ``instruments_of(y)``, as
     `msa_sk.datasets.SceneSampler` does.
@@ -212,6 +213,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
                 self._fit(items, scenes, self._check_validation(X_val, y_val), start)
         return self
 
+    @with_callbacks
     def partial_fit(self, X: Any, y: Any = None) -> "NeuralEstimator":
         """Learn from some mixtures in one pass over them.
 
@@ -256,6 +258,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
                 net.go_on_from(before)
             else:
                 self._before_training(net.module_, net.readable(dataset))
+        self._tell_sklearn(net, 1)
         with isolated_seed(seed + len(net.history)):
             self.net_ = net.one_pass(dataset, self.lr)
             self._after_training(net.readable(dataset))
@@ -271,8 +274,6 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         start: dict[str, Any] | None = None,
     ) -> None:
         items, scenes = self._select(items, scenes)
-        monitors = getattr(self, "_skl_callbacks", ())
-        check_monitors(monitors)
         random = check_random(self.random_state)
         checkpoint = None
         if self.checkpoint is not None:
@@ -299,14 +300,13 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         self._warn_of_unheard(train.scenes)
         valid = self._dataset(*validation)
         with isolated_seed(seed):
-            self.net_ = self._make_net(seed, n_batches=-(-len(train) // self.batch_size))
-            self.net_.initialize()
+            n_batches = -(-len(train) // self.batch_size)
+            self.net_ = self._make_net(seed, n_batches, held_out=len(valid) > 0).initialize()
             if start is not None:
                 self._start_from(start)
             elif checkpoint is None or checkpoint.state is None:
                 self._before_training(self.net_.module_, self.net_.readable(train))
-            if monitors:
-                self.net_.callbacks_.append(("sklearn", TellSklearn(self)))
+            self._tell_sklearn(self.net_, self.max_epochs)
             self.net_.train(train, valid, self.max_epochs, checkpoint)
             self._after_training(self.net_.readable(train))
         self._note_training()
@@ -321,11 +321,19 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             return super()._instruments_in(scenes)
         return self.sampler.instruments_of(scenes)
 
-    def _so_far(self) -> dict[str, Any]:
-        """Return the attributes of one that is fitted as far as training has come."""
+    def _tell_sklearn(self, net: SceneNet, n_epochs: int) -> None:
+        """Let scikit-learn's callbacks be told of a training, if there are any."""
+        monitors = getattr(self, "_skl_callbacks", ())
+        check_monitors(monitors)
+        if monitors:
+            net.callbacks_.append(("sklearn", TellSklearn(self, n_epochs)))
+
+    def _so_far(self, net: SceneNet) -> dict[str, Any]:
+        """Return the attributes of one that is fitted as far as the training of a net has come."""
         now = copy.copy(self)
+        now.net_ = net
         now._note_history()
-        now._after_training(self.net_.readable(self.net_.batches.dataset))
+        now._after_training(net.readable(net.batches.dataset))
         return {**vars(now), "_is_fitted": True}
 
     def _note_history(self) -> None:
@@ -466,15 +474,16 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         maker.callbacks = None
         return maker._make_target, self.sequence_length, maker._make_inputs
 
-    def _make_net(self, seed: int, n_batches: int = 0) -> SceneNet:
-        """Return a new net; an epoch of its training has so many batches."""
+    def _make_net(self, seed: int, n_batches: int = 0, held_out: bool = False) -> SceneNet:
+        """Return a new net; an epoch of its training has so many batches, and may be validated."""
         terms, loss = self._make_loss()
         callbacks: list[Any] = [("keep_best", KeepBest(self.patience))]
         if self.lr_schedule != "constant":
             schedule = Schedule(self.lr_schedule, self.max_epochs * n_batches)
             callbacks.append(("schedule", schedule))
-        check_callbacks(self.callbacks or (), f"{type(self).__name__}(callbacks=)")
-        callbacks += self.callbacks or ()
+        given = self.callbacks or ()
+        check_callbacks(given, f"{type(self).__name__}(callbacks=)", terms, held_out)
+        callbacks += given
         if self.verbose:
             callbacks.append(("progress", Progress(self.max_epochs, n_batches)))
         n_sources = len(self.instruments_) + self.has_rest_
@@ -536,7 +545,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
 
     def _n_together(self) -> int:
         # A processor is no faster with several, and needs memory for all.
-        return 1 if resolve_device(self.device).type == "cpu" else 4
+        return 1 if resolve_device(self.device) == "cpu" else 4
 
     def _look_at(self, magnitudes: Sequence[np.ndarray], survey: Any, told: Any) -> list[Heads]:
         heard = [

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from msa_sk.exceptions import ParameterError, TrainingError
 from msa_sk.neural.batches import ShuffledBatches
-from msa_sk.neural.callbacks import EpochMeans
+from msa_sk.neural.callbacks import EpochMeans, losses_of
 from msa_sk.neural.checkpoint import Checkpoint
 from msa_sk.neural.clipping import GradientClipping
 from msa_sk.neural.data import SceneDataset
@@ -349,7 +349,7 @@ class SceneNet(NeuralNet):
 
     def epochs(self) -> list[dict[str, float]]:
         """Return the history as one flat dict per epoch: its number, losses and their terms."""
-        names = [f"{side}_{term}" for side in ("train", "valid") for term in ("loss", *self.terms)]
+        names = [name for side in ("train", "valid") for name in losses_of(side, self.terms)]
         names += ["n_skipped"] if self.on_error == "skip" else []
         return [
             {"epoch": row["epoch"], **{name: float(row[name]) for name in names if name in row}}
