@@ -21,8 +21,6 @@ from msa_sk.spectral import Spectrogram, channel_rms
 from msa_sk.streams import ResampleStream, read_blocks
 from msa_sk.windows import Heads, Inverse, Windows, crossfade
 
-_AT_ONCE = 4  # windows; of more, a network is hardly faster
-
 
 class WindowedEstimator(SpectralEstimator):
     """Base class of systems that look at magnitudes and find masks or rolls.
@@ -52,6 +50,10 @@ class WindowedEstimator(SpectralEstimator):
             self._look(magnitude, survey, of_it)
             for magnitude, of_it in zip(magnitudes, told, strict=True)
         ]
+
+    def _n_together(self) -> int:
+        """Return how many windows to look at together: one, unless several are faster."""
+        return 1
 
     def _accept(self, X: Any) -> list[Spectrogram]:
         items = super()._accept(X)
@@ -120,8 +122,9 @@ class WindowedEstimator(SpectralEstimator):
         seconds, _ = whole = super()._at_once(mixture)
         if self.window_seconds is None or seconds <= self.window_seconds:
             return whole
-        n_windows = min(_AT_ONCE, math.ceil(seconds / self.window_seconds))
-        return float(self.window_seconds), n_windows
+        n_windows = math.ceil(seconds / self.window_seconds)
+        # While sources are cut out of one window, others are looked at.
+        return float(self.window_seconds), min(1 + self._n_together(), n_windows)
 
     def _stream(self, item: Spectrogram, wanted: tuple[str, ...]) -> Iterator[Scene]:
         check_parameters(self)
@@ -151,12 +154,14 @@ class WindowedEstimator(SpectralEstimator):
 
         def looks() -> Iterator[tuple[np.ndarray, Heads]]:
             pairs = zip(windows.spectra(), bounds, strict=True)
-            for length, alike in itertools.groupby(pairs, lambda pair: pair[1][1] - pair[1][0]):
-                while several := list(itertools.islice(alike, _AT_ONCE)):
-                    spectra = [one for one, _ in several]
-                    magnitudes = [self._magnitude(one[..., :length], level) for one in spectra]
-                    told = [self._told(item, *frames) for _, frames in several]
-                    yield from zip(spectra, self._look_at(magnitudes, survey, told), strict=True)
+            while several := list(itertools.islice(pairs, self._n_together())):
+                spectra = [spectrum for spectrum, _ in several]
+                magnitudes = [  # the last spectrum has a frame more
+                    self._magnitude(spectrum[..., : last - first], level)
+                    for spectrum, (first, last) in several
+                ]
+                told = [self._told(item, *frames) for _, frames in several]
+                yield from zip(spectra, self._look_at(magnitudes, survey, told), strict=True)
 
         verbose = bool(getattr(self, "verbose", False))
         pieces = progress(crossfade(looks(), bounds), len(bounds), "predict", "window", verbose)
