@@ -2,7 +2,8 @@
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +107,11 @@ def check_path(path: Any, item: str = "path") -> Path:
     ------
     ParameterError
     """
-    if not isinstance(path, str | os.PathLike) or path == "":
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(text, str) or text == "":
         raise ParameterError(item, "a path", repr(path)[:80], "Pass a str or a pathlib.Path.")
+    if "\0" in text:
+        raise ParameterError(item, "a path", repr(text)[:80], "Leave the null character out.")
     return Path(path)
 
 
@@ -122,11 +126,12 @@ def check_folder(path: Any, item: str = "path") -> Path:
         If it, or a folder that it would be in, is a file.
     """
     folder = check_path(path, item)
-    for place in (folder, *folder.parents):
-        if place.is_dir():
-            break
-        if place.exists():
-            raise InputError(str(place), "a folder", "a file", "Choose another place.")
+    with making(folder):
+        for place in (folder, *folder.parents):
+            if place.is_dir():
+                break
+            if place.exists():
+                raise InputError(str(place), "a folder", "a file", "Choose another place.")
     return folder
 
 
@@ -144,18 +149,38 @@ def check_file(path: Any, item: str = "path") -> Path:
         If it is a folder or a device, or the folder that it would be in is not there, or a file.
     """
     file = check_path(path, item)
-    if file.is_symlink():  # what replaces a file would replace the link
-        file = file.resolve()
-    if file.is_dir():
-        raise InputError(str(file), "the name of a file", "a folder", "Name a file in it.")
-    if file.exists() and not file.is_file():
-        raise InputError(str(file), "the name of a file", "a device", "Choose another path.")
+    with making(file):
+        if file.is_symlink():  # what replaces a file would replace the link
+            file = file.resolve()
+        if file.is_dir():
+            raise InputError(str(file), "the name of a file", "a folder", "Name a file in it.")
+        if file.exists() and not file.is_file():
+            raise InputError(str(file), "the name of a file", "a device", "Choose another path.")
     folder = check_folder(file.parent)
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     if missing:
         place, remedy = str(missing[-1]), f"Make it, or check the path {file}."
         raise InputError(place, "a folder that is there", "nothing there", remedy)
     return file
+
+
+@contextmanager
+def making(path: Path) -> Iterator[None]:
+    """Say of what the system refuses within the block that it is the place that is wrong.
+
+    Raises
+    ------
+    InputError
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            str(path),
+            "a place where files can be made",
+            error.strerror or str(error),
+            "Choose another place, or see who may write there.",
+        ) from error
 
 
 def check_absent(folder: Path) -> None:

@@ -143,7 +143,7 @@ FOLDERS = {
 }
 
 
-@pytest.mark.parametrize("path", [None, 3, b"x.wav", ["x.wav"]])
+@pytest.mark.parametrize("path", [None, 3, b"x.wav", ["x.wav"], "x\0.wav", Path("x\0.wav")])
 @pytest.mark.parametrize("name", [*READERS, *WRITERS, *FOLDERS])
 def test_what_is_no_path_is_refused(name, path, baseline):
     with pytest.raises(ParameterError, match="expected a path, got"):
@@ -191,6 +191,15 @@ def test_a_file_goes_into_no_folder_that_is_not_there(name, tmp_path, baseline):
 def test_a_folder_that_is_named_is_made(name, tmp_path, baseline):
     FOLDERS[name](tmp_path / "a" / "b", baseline)
     assert list((tmp_path / "a" / "b").rglob("*.wav"))
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no such place")
+@pytest.mark.parametrize("name", [*WRITERS, *sorted(set(FOLDERS) - {"cache_resampled"})])
+@pytest.mark.parametrize("place", ["/proc/", "n" * 300])
+def test_a_place_where_no_file_can_be_made_is_named(name, place, baseline):
+    path = f"{place}x.wav"
+    with pytest.raises(InputError, match=f"^{path}.*: expected a place where files can be made"):
+        (WRITERS | FOLDERS)[name](path, baseline)
 
 
 # ------------------------------------------------------------------------------- messages

@@ -1,6 +1,7 @@
 """Folders and files that several write at once: each is one writer's, and whole."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -73,6 +74,49 @@ def test_who_must_not_overwrite_loses(tmp_path):
         write_scenes(folder, stretches(), overwrite=False)
     assert levels(folder) == {"bass": 0.3}
     assert [*tmp_path.iterdir()] == [folder]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders cannot be locked")
+@pytest.mark.parametrize("existed", [False, True])
+def test_what_a_killed_writer_has_left_goes(tmp_path, existed):
+    folder = tmp_path / "out"
+    if existed:
+        scene(0.1, "bass").write(folder)
+    code = """
+        import os, signal
+        import numpy as np
+        from msa_sk import Scene
+        from msa_sk.stems import write_scenes
+
+        def stretches():
+            yield Scene(("bass",), 8000, np.full((1, 1000), 0.2, np.float32))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        write_scenes("out", stretches())
+    """
+    killed = [sys.executable, "-c", textwrap.dedent(code)]
+    assert subprocess.run(killed, cwd=tmp_path, timeout=180).returncode == -signal.SIGKILL
+    (left,) = tmp_path.rglob(".tmp-*")
+    assert left.parent == (folder if existed else tmp_path)
+    scene(0.3, "piano").write(tmp_path / "other")
+    assert left.is_dir()
+    scene(0.3, "piano").write(folder)
+    assert not [*tmp_path.rglob(".tmp-*")]
+    assert levels(folder) == {"piano": 0.3}
+
+
+@pytest.mark.parametrize("existed", [False, True])
+def test_who_is_at_work_is_left_alone(tmp_path, existed):
+    folder = tmp_path / "out"
+    if existed:
+        scene(0.1, "bass").write(folder)
+
+    def stretches():
+        yield scene(0.2, "bass")
+        scene(0.3, "bass").write(folder)
+
+    write_scenes(folder, stretches())
+    assert levels(folder) == {"bass": 0.2}
 
 
 def test_predictions_overwrite_only_if_asked(tmp_path, monkeypatch):

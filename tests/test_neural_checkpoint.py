@@ -287,6 +287,10 @@ def test_a_folder_that_is_not_there_is_told_before_training(data, tmp_path, monk
     at_step(monkeypatch, 1, kill)
     with pytest.raises(InputError, match="runs: expected a folder that is there, got nothing"):
         Cerberus(**TINY, checkpoint=tmp_path / "runs" / "training.msa").fit(*data)
+    monkeypatch.setattr("pathlib.Path.touch", lambda *_, **__: os.open(tmp_path / "a" / "b", 0))
+    with pytest.raises(InputError, match="training.msa: expected a place where files can be made"):
+        Cerberus(**TINY, checkpoint=tmp_path / "training.msa").fit(*data)
+    assert list(tmp_path.iterdir()) == []
 
 
 # ----------------------------------------------------------------- what must not look fitted

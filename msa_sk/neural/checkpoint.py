@@ -14,7 +14,7 @@ from skorch.history import History
 from torch import Tensor
 
 from msa_sk._arguments import check_file
-from msa_sk._files import remove_stale
+from msa_sk._files import begin_file, remove_stale
 from msa_sk._version import __version__
 from msa_sk.exceptions import InputError, ModelFileError, MsaWarning, TrainingError
 from msa_sk.neural.parallel import rank
@@ -55,7 +55,8 @@ class Checkpoint:
     Raises
     ------
     InputError
-        If the file is of another training; it names the first item that differs.
+        If the file is of another training; it names the first item that differs. If no file can
+        be made there.
     ModelFileError
         If the file is damaged or not ours.
     """
@@ -72,12 +73,14 @@ class Checkpoint:
         self.state: dict | None = None
         self._written = time.monotonic()
         if rank() == 0:
-            remove_stale(path)
+            remove_stale(self.path)
         if self.path.exists():
             self.random, self.state = self._read()
             random.set_state(self.random)
         else:
             self.random = random.get_state(legacy=False)
+            if rank() == 0:
+                begin_file(self.path).unlink()  # rather than to fail after the first epoch
 
     @property
     def due(self) -> bool:
@@ -107,7 +110,7 @@ class Checkpoint:
         document = {"version": __version__, "checkpoint": pack(held, "", arrays)}
         try:
             write_document(self.path, document, arrays)
-        except OSError as error:
+        except (OSError, InputError) as error:
             raise TrainingError(
                 f"The checkpoint {self.path} cannot be written in epoch {len(net.history)}: "
                 f"{error}. The one before, if any, is as it was; make room and call fit again."
