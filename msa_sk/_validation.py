@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 from msa_sk._arguments import check_names, check_value
 from msa_sk.audio import as_audio
 from msa_sk.clips import Clip, clips_of
-from msa_sk.exceptions import AudioError, InputError, ParameterError
+from msa_sk.exceptions import AudioError, InputError, InstrumentError, ParameterError
 from msa_sk.records import Mixture, Scene, unknown_name
 
 
@@ -106,6 +106,9 @@ def check_instruments(instruments: Sequence[str] | None, known: Sequence[str]) -
     InstrumentError
         If a name that was asked for is not known, doubled, or there is none at all.
     """
+    if not known:
+        remedy = "Name the sources of each mixture, as in {'piano': audio}."
+        raise InstrumentError("y", "scenes with instruments", "none in any of them", remedy)
     if instruments is None:
         instruments = known
     names = check_names(instruments, "instruments")

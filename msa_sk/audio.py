@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MAX_CHANNELS = 32
 MIN_RATE, MAX_RATE = 1000, 384_000
+LOUDEST = 1e34  # of a sample: spectra of what is louder overflow single precision
 
 _MAX_WAV = 2**32 - 2**16  # bytes of samples: sizes in a WAV file have 32 bits
 _MAX_PACKED = 2**14  # samples in a byte: silence in FLAC has half as many
@@ -68,8 +69,8 @@ def as_audio(values: object, item: str) -> np.ndarray:
     Raises
     ------
     AudioError
-        If the array is empty, holds NaN or infinity, is no number, has another number of
-        axes, or more than 32 channels (it is then most likely transposed).
+        If the array is empty, holds NaN, infinity or more than 1e34, is no number, has another
+        number of axes, or more than 32 channels (it is then most likely transposed).
     """
     if hasattr(values, "detach"):  # a torch tensor, perhaps one that requires grad
         values = values.detach().cpu()
@@ -107,21 +108,25 @@ def as_audio(values: object, item: str) -> np.ndarray:
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):  # what float32 cannot hold is reported as infinite
             audio = array.astype(np.float32, copy=False)
-        finite = np.isfinite(audio)
-        if not finite.all():
-            where = np.argwhere(~finite)[0]
-            raise AudioError(
-                item,
-                "finite samples",
-                f"{array[tuple(where)]} at sample "
-                f"{where[-1]}" + (f" of channel {where[0]}" if array.ndim == 2 else ""),
-                "Repair or leave out this recording.",
-            )
+        if not (audio.min() >= -LOUDEST and audio.max() <= LOUDEST):  # NaN is neither
+            raise _beyond(array, audio, item)
         return audio
     if array.dtype.kind == "u":
         half = 2.0 ** (8 * array.dtype.itemsize - 1)
         return ((array.astype(np.float64) - half) / half).astype(np.float32)
     return (array / 2.0 ** (8 * array.dtype.itemsize - 1)).astype(np.float32)
+
+
+def _beyond(array: np.ndarray, audio: np.ndarray, item: str) -> AudioError:
+    """Return the error for samples that are not finite, or too loud, and where it is so."""
+    finite = np.isfinite(audio)
+    expected, remedy = "finite samples", "Repair or leave out this recording."
+    where = np.unravel_index(finite.argmin(), audio.shape)
+    if finite.all():
+        expected, remedy = f"samples up to {LOUDEST:g}", "Divide it by its peak: full scale is 1."
+        where = np.unravel_index(np.abs(audio).argmax(), audio.shape)
+    channel = f" of channel {where[0]}" if array.ndim == 2 else ""
+    return AudioError(item, expected, f"{array[where]:g} at sample {where[-1]}{channel}", remedy)
 
 
 def audio_info(path: str | os.PathLike) -> AudioInfo:

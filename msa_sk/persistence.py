@@ -30,6 +30,8 @@ FORMAT = 1
 MAX_BYTES = 4 * 2**30
 MAX_HEADER_BYTES = 2**20  # of the safetensors block; ours have a few kilobytes
 
+_GENERATOR = "MT19937"  # numpy's name of what is in a RandomState(seed)
+
 _registered: dict[str, type] = {"Pipeline": Pipeline}
 
 
@@ -183,6 +185,7 @@ def refusing_made_up(path: str | os.PathLike, remedy: str = "Save it again.") ->
         SafetensorError,
         ValueError,
         LookupError,
+        OverflowError,
         TypeError,
         AttributeError,
         RuntimeError,
@@ -333,6 +336,11 @@ def _encode(value: Any, item: str) -> Any:
         return {"dict": {key: _encode(one, item) for key, one in value.items()}}
     if isinstance(value, Hierarchy):
         return {"hierarchy": value.to_dict()}
+    if isinstance(value, np.random.RandomState):
+        state: Any = value.get_state(legacy=False)
+        if state["bit_generator"] == _GENERATOR:
+            key = state["state"]["key"].tolist()
+            return {"generator": {**state, "state": {**state["state"], "key": key}}}
     if isinstance(value, BaseEstimator):
         return {"estimator": _describe(value, "", {})}
     raise ParameterError(
@@ -343,6 +351,15 @@ def _encode(value: Any, item: str) -> Any:
     )
 
 
+def _generator_of(bit_generator: str, state: dict, **rest: Any) -> np.random.RandomState:
+    random = np.random.RandomState()
+    key, pos = np.array(state["key"], np.uint32), state["pos"]
+    if pos not in range(len(key) + 1):  # numpy would read beyond
+        raise ValueError(f"{bit_generator} at {pos!r}")
+    random.set_state({"bit_generator": bit_generator, "state": {"key": key, "pos": pos}, **rest})
+    return random
+
+
 def _decode(value: Any, item: str) -> Any:
     if isinstance(value, list):
         return [_decode(one, item) for one in value]
@@ -350,6 +367,8 @@ def _decode(value: Any, item: str) -> Any:
         kind, content = next(iter(value.items()))
         if kind == "hierarchy":
             return Hierarchy.from_dict(content)
+        if kind == "generator":
+            return _generator_of(**content)
         if kind == "tuple":
             return tuple(_decode(one, item) for one in content)
         if kind == "dict":

@@ -130,6 +130,17 @@ def test_the_first_sample_that_is_not_finite_is_named(bad, dtype):
         as_audio(samples[1], "X[3]")
 
 
+def test_what_spectra_cannot_hold_is_refused():
+    loud = np.full((2, 9), -1e34, np.float32)
+    assert as_audio(loud, "x") is loud
+    loud[1, 4] = 1e38
+    message = (
+        r"^X\[3\]: expected samples up to 1e\+34, got 1e\+38 at sample 4 of channel 1. Divide"
+    )
+    with pytest.raises(AudioError, match=message):
+        as_audio(loud, "X[3]")
+
+
 def test_what_float32_cannot_hold_is_refused():
     with pytest.raises(AudioError, match=r"finite samples, got 1e\+300 at sample 1"):
         as_audio(np.array([0.0, 1e300]), "x")

@@ -25,7 +25,7 @@ from skorch.callbacks import (
 )
 
 import msa_sk
-from msa_sk import STFT, Cerberus, Mixture
+from msa_sk import STFT, Cerberus, Mixture, Transcriber
 from msa_sk.datasets import make_scenes
 from msa_sk.exceptions import (
     InputError,
@@ -437,6 +437,18 @@ def test_other_parameters_are_refused_by_name(data, tmp_path, changes, item, got
     Cerberus(**parameters).fit(*data)
     with pytest.raises(InputError, match=f"{item}.*{got}"):
         Cerberus(**{**parameters, **changes}).fit(*data)
+
+
+def test_a_file_of_another_class_is_told(data, tmp_path):
+    parameters = {**TINY, "max_epochs": 1, "checkpoint": tmp_path / "training.msa"}
+    Cerberus(**parameters).fit(*data)
+    del parameters["embedding_size"]
+    with pytest.raises(InputError) as caught:
+        Transcriber(**parameters).fit(*data)
+    assert str(caught.value) == (
+        "Transcriber(checkpoint=): expected a file of a training of Transcriber, got one of "
+        f"Cerberus: {tmp_path / 'training.msa'}. Choose another path for this training."
+    )
 
 
 def test_parameters_that_training_does_not_read_may_change(data, tmp_path):

@@ -158,7 +158,7 @@ def test_instruments_are_those_that_are_drawn(sampler, instruments):
 def test_what_is_held_out_must_have_the_names_that_are_drawn():
     songs = make_scenes(4, duration=1.0, sample_rate=RATE, random_state=0)
     estimator = Cerberus(sampler=QueryMixing(TREE, 4), **{**TINY, "validation_fraction": 0.3})
-    message = "validation_fraction=.: expected 0, as `sampler` makes level_1, level_2 of y, got 0"
+    message = "validation_fraction=.: expected 0, as none of the rest has level_1, level_2, got 0"
     with pytest.raises(ParameterError, match=message):
         estimator.fit(*songs)
     with pytest.raises(InstrumentError, match="y_val: expected scenes with any of level_1, level"):

@@ -286,9 +286,40 @@ def test_a_registered_class_can_be_saved(tmp_path, monkeypatch):
     np.testing.assert_array_equal(back.weights_, halver.weights_)
 
 
+def test_a_generator_goes_on_where_it_was(tmp_path):
+    random = np.random.RandomState(0)
+    random.normal(size=3)  # of which the next one is known already
+    saved = NMFSeparator(random_state=random)
+    back = load(save(saved, tmp_path / "x.msa")).random_state
+    np.testing.assert_array_equal(back.normal(size=700), random.normal(size=700))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pos": 625},
+        {"pos": -1},
+        {"pos": "1"},
+        {"key": [0] * 623},
+        {"key": [2**32] * 624},
+        {"key": None},
+        {"key": [[0]] * 624},
+    ],
+)
+def test_a_generator_that_was_made_up_is_refused(tmp_path, change):
+    path = save(NMFSeparator(random_state=np.random.RandomState(0)), tmp_path / "x.msa")
+    document, arrays = persistence.read_document(path)
+    state = document["estimator"]["parameters"]["random_state"]["generator"]["state"]
+    state.update(change)
+    persistence.write_document(path, document, arrays)
+    with pytest.raises(ModelFileError, match="x.msa: expected a file that msa_sk saved"):
+        load(path)
+
+
 def test_a_parameter_that_json_cannot_hold_is_named(tmp_path):
+    strange = np.random.RandomState(np.random.PCG64(0))
     with pytest.raises(ParameterError, match=r"NMFSeparator\(random_state=\).*RandomState"):
-        save(NMFSeparator(random_state=np.random.RandomState(0)), tmp_path / "x.msa")
+        save(NMFSeparator(random_state=strange), tmp_path / "x.msa")
     with pytest.raises(ParameterError, match=r"NMFSeparator\(instruments=\)"):
         save(NMFSeparator(instruments={1: 2}), tmp_path / "x.msa")
     assert [*tmp_path.iterdir()] == []

@@ -320,7 +320,7 @@ def test_unknown_instruments_are_refused(instruments, message):
 
 
 def test_scenes_without_any_instrument_are_refused():
-    with pytest.raises(InstrumentError, match="at least one name"):
+    with pytest.raises(InstrumentError, match="^y: expected scenes with instruments"):
         check_instruments(None, names_in(scenes_of([], [])))
 
 

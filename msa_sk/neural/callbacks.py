@@ -85,7 +85,7 @@ def losses_of(side: str, terms: Sequence[str]) -> list[str]:
     return [f"{side}_{term}" for term in ("loss", *terms)]
 
 
-def check_monitors(callbacks: Iterable[Any]) -> None:
+def _check_monitors(callbacks: Iterable[Any]) -> None:
     """Refuse scikit-learn's monitors that cannot score scenes, or keep what they scored.
 
     They look up names among scikit-learn's own scorers, which know arrays alone, and ask of all
@@ -170,6 +170,20 @@ class KeepBest(Callback, Resumable):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best_, self.epochs_since_ = state["best"], state["epochs_since"]
         self.weights_ = state["weights"]
+
+
+def tell_sklearn(estimator: Any, net: Any, n_epochs: int) -> None:
+    """Let an estimator's callbacks of scikit-learn, if it has some, be told of a training to come.
+
+    Raises
+    ------
+    ParameterError
+        If a monitor cannot score scenes, or keep what it scored.
+    """
+    callbacks = getattr(estimator, "_skl_callbacks", ())
+    _check_monitors(callbacks)
+    if callbacks:
+        net.callbacks_.append(("sklearn", TellSklearn(estimator, n_epochs)))
 
 
 class TellSklearn(Callback):

@@ -42,7 +42,7 @@ class Checkpoint:
     path : path-like
     minutes : float
         It is due so many minutes after it was last written.
-    fingerprint : dict of dict
+    fingerprint : dict
         Of this training: see `fingerprint_of`.
     random : RandomState
         From which all of the training is drawn; it is set to what the file says.
@@ -65,7 +65,7 @@ class Checkpoint:
         self,
         path: str | os.PathLike,
         minutes: float,
-        fingerprint: dict[str, dict[str, Any]],
+        fingerprint: dict[str, Any],
         random: np.random.RandomState,
     ):
         self.path = check_file(path, "checkpoint")
@@ -141,6 +141,15 @@ class Checkpoint:
             raise ModelFileError(error.item, error.expected, error.got, remedy) from error
 
     def _compare(self, of_file: dict) -> None:
+        ours = self.fingerprint["class"]
+        theirs = of_file.get("class", ours)
+        if theirs != ours:
+            raise InputError(
+                f"{ours}(checkpoint=)",
+                f"a file of a training of {ours}",
+                f"one of {theirs}: {self.path}",
+                "Choose another path for this training.",
+            )
         for item, ours in self.fingerprint["same"].items():
             theirs = of_file["same"].get(item)
             if ours == theirs:

@@ -23,13 +23,7 @@ from msa_sk._sklearn import (
 from msa_sk._validation import check_parameters, check_random, check_scenes, names_in
 from msa_sk.base import has_rest
 from msa_sk.exceptions import InputError, InstrumentError, ParameterError, SkippedWarning
-from msa_sk.neural.callbacks import (
-    KeepBest,
-    Progress,
-    TellSklearn,
-    check_callbacks,
-    check_monitors,
-)
+from msa_sk.neural.callbacks import KeepBest, Progress, check_callbacks, tell_sklearn
 from msa_sk.neural.checkpoint import Checkpoint
 from msa_sk.neural.data import (
     Example,
@@ -258,7 +252,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
                 net.go_on_from(before)
             else:
                 self._before_training(net.module_, net.readable(dataset))
-        self._tell_sklearn(net, 1)
+        tell_sklearn(self, net, 1)
         with isolated_seed(seed + len(net.history)):
             self.net_ = net.one_pass(dataset, self.lr)
             self._after_training(net.readable(dataset))
@@ -288,11 +282,12 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             validation = [items[i] for i in held_out], [scenes[i] for i in held_out]
             items, scenes = [items[i] for i in kept], [scenes[i] for i in kept]
             if held_out and not set(self.instruments_) & set(names_in(scenes)):
+                made = "" if self.sampler is None else ", made by sampler.apply"
                 raise ParameterError(
                     f"{type(self).__name__}(validation_fraction=)",
-                    f"0, as `sampler` makes {', '.join(self.instruments_)} of y",
+                    f"0, as none of the rest has {', '.join(self.instruments_)}",
                     repr(self.validation_fraction),
-                    "Give fit X_val and y_val instead, made by sampler.apply.",
+                    f"Give fit X_val and y_val instead{made}.",
                 )
         if not validation[0]:
             warn_of_no_validation(self.validation_fraction, self.patience)
@@ -306,7 +301,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
                 self._start_from(start)
             elif checkpoint is None or checkpoint.state is None:
                 self._before_training(self.net_.module_, self.net_.readable(train))
-            self._tell_sklearn(self.net_, self.max_epochs)
+            tell_sklearn(self, self.net_, self.max_epochs)
             self.net_.train(train, valid, self.max_epochs, checkpoint)
             self._after_training(self.net_.readable(train))
         self._note_training()
@@ -320,13 +315,6 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         if self.sampler is None:
             return super()._instruments_in(scenes)
         return self.sampler.instruments_of(scenes)
-
-    def _tell_sklearn(self, net: SceneNet, n_epochs: int) -> None:
-        """Let scikit-learn's callbacks be told of a training, if there are any."""
-        monitors = getattr(self, "_skl_callbacks", ())
-        check_monitors(monitors)
-        if monitors:
-            net.callbacks_.append(("sklearn", TellSklearn(self, n_epochs)))
 
     def _so_far(self, net: SceneNet) -> dict[str, Any]:
         """Return the attributes of one that is fitted as far as the training of a net has come."""

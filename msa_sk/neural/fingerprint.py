@@ -23,7 +23,7 @@ def fingerprint_of(
     scenes: Sequence[Scene],
     validation: tuple[Sequence[Spectrogram], Sequence[Scene]] | None,
     start: dict[str, Any] | None,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Any]:
     """Return by what trainings are told apart, as JSON holds it.
 
     Parameters
@@ -37,10 +37,10 @@ def fingerprint_of(
 
     Returns
     -------
-    fingerprint : dict of dict
-        What is in ``"same"`` must be as a checkpoint says, by item; what is in ``"alike"``
-        should be. ``"sizes"`` says in words how much there is of what ``"same"`` has a `digest`
-        of.
+    fingerprint : dict
+        ``"class"`` and what is in ``"same"``, by item, must be as a checkpoint says; what is in
+        ``"alike"`` should be. ``"sizes"`` says in words how much there is of what ``"same"`` has
+        a `digest` of.
     """
     name = type(estimator).__name__
     parameters = encode_parameters(estimator, without=estimator._not_trained_by)
@@ -61,7 +61,7 @@ def fingerprint_of(
         "device": resolve_device(estimator.device),
         "the number of threads": torch.get_num_threads(),
     }
-    fingerprint = {"same": same, "sizes": sizes, "alike": alike}
+    fingerprint = {"class": name, "same": same, "sizes": sizes, "alike": alike}
     return json.loads(json.dumps(fingerprint, default=int))
 
 
