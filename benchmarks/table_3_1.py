@@ -33,7 +33,6 @@ from benchmarks._chapter3 import (
     REPEATED,
     SIZES,
     Fold,
-    Size,
     make_folds,
     score_all,
     system_table,
@@ -81,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name in ("NMF", *NETWORKS)
         if seed == arguments.seed or name in REPEATED
     ]
-    tests = [test_set(fold, size) for fold in folds]
+    tests = [test_set(fold, size.n_test) for fold in folds]
     found = score_all(jobs, size, [{"test": test} for test in tests])
     scores: dict[str, dict[int, tuple]] = references(tests)
     for (_, seed, _), by_system in zip(jobs, found, strict=True):  # folds follow each other
@@ -114,11 +113,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         check(rows)
 
 
-def test_set(fold: Fold, size: Size) -> Songs:
+def test_set(fold: Fold, n_test: int) -> Songs:
     """Return mixtures of a fold's test songs, with their truth for what is informed by it."""
-    X, y = mix_incoherent(
-        *solos(fold.test, INSTRUMENTS, PER_TEST_SONG), size.n_test, random_state=0
-    )
+    X, y = mix_incoherent(*solos(fold.test, INSTRUMENTS, PER_TEST_SONG), n_test, random_state=0)
     return attach_truth(X, y), y
 
 
