@@ -178,7 +178,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         Raises
         ------
         ParameterError
-            If a parameter is out of range.
+            If a parameter is out of range, or a callback watches what no epoch will record.
         InputError
             If X and y do not fit together, `y_val` has none of the instruments, or a checkpoint
             is of another training.
