@@ -123,8 +123,16 @@ class WindowedEstimator(SpectralEstimator):
         if self.window_seconds is None or seconds <= self.window_seconds:
             return whole
         n_windows = math.ceil(seconds / self.window_seconds)
-        # While sources are cut out of one window, others are looked at.
-        return float(self.window_seconds), min(1 + self._n_together(), n_windows)
+        return float(self.window_seconds), min(self._n_together(), n_windows)
+
+    def _memory(self, item: Spectrogram) -> float:
+        looked_at = super()._memory(item)
+        seconds, _ = self._at_once(item.mixture)
+        if seconds >= item.mixture.duration:
+            return looked_at
+        # Meanwhile sources are cut out of the window before.
+        n_bins = item.n_bins * item.frame_rate * seconds
+        return looked_at + 4 * n_bins * super()._values_per_bin(item.mixture.n_channels)
 
     def _stream(self, item: Spectrogram, wanted: tuple[str, ...]) -> Iterator[Scene]:
         check_parameters(self)
