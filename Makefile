@@ -9,8 +9,9 @@ TORCH = 2.13.0
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
 
+# Several processes, of one thread each: they have the cores.
 test: $(VENV)/.test lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
