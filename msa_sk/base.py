@@ -3,6 +3,7 @@
 import os
 import warnings
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -34,7 +35,7 @@ from msa_sk.notes import Notes
 from msa_sk.records import Mixture, Scene, stack_sources, unknown_name
 from msa_sk.score import score_of
 from msa_sk.spectral import STFT, Spectrogram
-from msa_sk.stems import write_scenes
+from msa_sk.stems import check_kept, is_file_name, stem_file, write_scenes
 from msa_sk.windows import join_scenes
 
 # Below this the mixture is said to be the sum of the wanted sources: quantised files differ so.
@@ -237,8 +238,8 @@ class SceneEstimator(BaseEstimator):
             As in `fit`.
         directory : path-like
             Made if needed. Each scene gets a folder in it: the name of the mixture's file or,
-            where it has none or another mixture has the same, its number; see `Scene.write` for
-            what it holds.
+            where it has none or another mixture has the same, its number, from ``"0000"`` on;
+            see `Scene.write` for what it holds.
         overwrite : bool, default=False
             Whether folders that exist already may be written into. What an earlier scene left
             there goes; other files stay.
@@ -259,7 +260,7 @@ class SceneEstimator(BaseEstimator):
         ------
         InputError
             If a folder exists already, or is a file, or its disk has no room, or a mixture
-            takes too much memory.
+            takes too much memory, or would be overwritten by what is found in it.
         """
         self._check_fitted()
         check_parameters(self)
@@ -270,9 +271,10 @@ class SceneEstimator(BaseEstimator):
         items = self._accept(X)
         names = _folder_names([_mixture_of(item) for item in items])
         folders = [root / name for name in names]
-        if not overwrite:
-            for folder in folders:
+        for item, folder in zip(items, folders, strict=True):
+            if not overwrite:
                 check_absent(folder)
+            check_kept(_mixture_of(item), [folder / stem_file(name) for name in wanted])
         gigabytes = [self._memory(item) / 1e9 for item in items]
         for item, needed in zip(items, gigabytes, strict=True):
             if max_memory_gb is not None and needed > max_memory_gb:
@@ -549,13 +551,21 @@ def _is_iterable(X: Any) -> bool:
 
 
 def _folder_names(mixtures: Sequence[Mixture]) -> list[str]:
-    """Return one folder name per mixture: its file's where that is unique, else a number."""
+    """Return one folder name per mixture: its file's where no other has it, else a number."""
     stems = [
         Path(m.audio).stem if isinstance(m.audio, str | os.PathLike) else "" for m in mixtures
     ]
-    return [
-        stem if stem and stems.count(stem) == 1 else f"{i:04d}" for i, stem in enumerate(stems)
-    ]
+    times = Counter(stem.casefold() for stem in stems)  # some disks do not tell cases apart
+    own = {stem for stem in stems if is_file_name(stem) and times[stem.casefold()] == 1}
+    return [stem if stem in own else _number(i, own) for i, stem in enumerate(stems)]
+
+
+def _number(i: int, taken: set[str]) -> str:
+    """Return a number in four digits, or in more where it is a name already."""
+    name = f"{i:04d}"
+    while name in taken:
+        name = f"0{name}"
+    return name
 
 
 def warn_of_silence() -> None:

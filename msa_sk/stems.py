@@ -13,9 +13,10 @@ import numpy as np
 from msa_sk._arguments import check_folder
 from msa_sk._files import atomic_path, complete_folder
 from msa_sk.audio import sample_bytes, write_blocks
-from msa_sk.exceptions import AudioError, ClippingWarning, InstrumentError
+from msa_sk.clips import clips_of
+from msa_sk.exceptions import AudioError, ClippingWarning, InputError, InstrumentError
 from msa_sk.midi import write_midi
-from msa_sk.records import Scene
+from msa_sk.records import Mixture, Scene
 
 _ABOUT = "scene.json"
 _BLOCK = 2**18  # samples
@@ -68,17 +69,17 @@ def write_scenes(
     scenes = iter(scenes)
     first = next(scenes)
     for name in first.instruments:
-        if not _is_file_name(name):
+        if not is_file_name(name):
             raise InstrumentError(
                 repr(first), "names that can name a file", repr(name), "Rename the instrument."
             )
     with complete_folder(directory, _earlier_files, overwrite) as temporary:
-        stems = [_Stem(temporary / f"{name}.wav") for name in first.instruments]
+        stems = [_Stem(temporary / stem_file(name)) for name in first.instruments]
         for scene in itertools.chain([first], scenes):
             if scene.sources is not None:
                 stretch = [scene.source(name) for name in scene.instruments]
                 if scene is first:
-                    _check_room(temporary, stretch, n_samples, subtype)
+                    _check_room(directory, temporary, stretch, n_samples, subtype)
                 for stem, audio in zip(stems, stretch, strict=True):
                     stem.add(audio)
         written = []
@@ -103,13 +104,37 @@ def _earlier_files(directory: Path) -> list[str]:
     """Return what an earlier scene wrote there: no stem of it shall stay beside new ones."""
     try:
         names = json.loads((directory / _ABOUT).read_bytes())["files"]
-        return [name for name in names if _is_file_name(name) and (directory / name).is_file()]
+        return [name for name in names if is_file_name(name) and (directory / name).is_file()]
     except (OSError, ValueError, LookupError, TypeError):  # none, or nothing of ours
         return []
 
 
-def _is_file_name(name: str) -> bool:
-    return Path(name).name == name and name not in (".", "..") and "\0" not in name
+def is_file_name(name: str) -> bool:
+    """Tell whether a file or folder can have this name."""
+    return Path(name).name == name and name not in ("", ".", "..") and "\0" not in name
+
+
+def stem_file(instrument: str) -> str:
+    """Return the name of an instrument's file."""
+    return f"{instrument}.wav"
+
+
+def check_kept(mixture: Mixture, written: Iterable[Path]) -> None:
+    """Refuse to write where a mixture is read from.
+
+    Raises
+    ------
+    InputError
+    """
+    places = {path.resolve() for path in written}
+    for clip in clips_of(mixture.audio) or ():
+        if Path(clip.path).resolve() in places:
+            raise InputError(
+                repr(mixture),
+                "a recording that no stem will overwrite",
+                f"{os.fspath(clip.path)}, where one goes",
+                "Choose another directory.",
+            )
 
 
 class _Stem:
@@ -161,17 +186,21 @@ def _common_gain(scene: Scene, stems: list[_Stem], subtype: str) -> float:
 
 
 def _check_room(
-    directory: Path, stretch: list[np.ndarray], n_samples: int | None, subtype: str
+    directory: Path,
+    temporary: Path,
+    stretch: list[np.ndarray],
+    n_samples: int | None,
+    subtype: str,
 ) -> None:
     """Refuse a disk that cannot hold the stems: all as float32, and one more as it is turned."""
     longest = n_samples or stretch[0].shape[-1]
     channels = [1 if audio.ndim == 1 else len(audio) for audio in stretch]
     needed = longest * (4 * sum(channels) + sample_bytes(subtype) * max(channels, default=0))
-    free = shutil.disk_usage(directory).free
+    free = shutil.disk_usage(temporary).free
     if needed > free:
         raise AudioError(
             str(directory),
-            f"{needed / 1e9:.2f} GB of free disk",
-            f"{free / 1e9:.2f} GB",
+            f"{needed / 1e9:.2g} GB of free disk",
+            f"{free / 1e9:.2g} GB",
             "Free some, or choose another folder; nothing was written.",
         )

@@ -511,7 +511,7 @@ def test_a_disk_without_room_is_refused_before_work_begins(nmf, long, tmp_path, 
     needed = 2 * 96000 * (2 * 4 + 3)
     free = SimpleNamespace(free=needed - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
-    with pytest.raises(AudioError, match=r"expected 0\.00 GB of free disk"):
+    with pytest.raises(AudioError, match=r"0000: expected 0\.0021 GB of free disk"):
         nmf.predict_to_files([long], tmp_path / "out")
     assert [*(tmp_path / "out").iterdir()] == []
     free.free = needed

@@ -194,9 +194,9 @@ def test_ten_thousand_notes_in_little_time_and_memory():
     late = truth.onset + rng.uniform(0, 0.08, 10_000)
     found = Notes(late, late + 1, truth.pitch)
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     scores = note_onset_offset_scores(truth, found)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert seconds < 2

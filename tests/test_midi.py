@@ -470,7 +470,7 @@ def test_a_file_cut_anywhere_is_refused(save):
 
 def test_absurd_files_are_refused_at_once(save, monkeypatch):
     far = [(0x0FFFFFFF, b"\xff\x01\x00")] * 600  # 1.6e11 ticks
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(MidiFormatError, match="notes that end within 86400 s"):
         read_midi(save(song(track(*far, *ONE_NOTE))))
     tempos = track(*[(1, b"\xff\x51\x03\x07\xa1\x20")] * 200_000)
@@ -479,7 +479,7 @@ def test_absurd_files_are_refused_at_once(save, monkeypatch):
     monkeypatch.setattr(_midi_file, "MAX_BYTES", 1000)
     with pytest.raises(MidiFormatError, match="at most 1000 bytes"):
         read_midi(save(song(tempos)))
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_mutated_files_give_notes_or_the_one_error(save):

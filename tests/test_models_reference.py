@@ -1,9 +1,12 @@
 """Floor and ceiling."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from msa_sk import IdealMaskSeparator, Mixture, MixtureBaseline, attach_truth
+from msa_sk import Clip, IdealMaskSeparator, Mixture, MixtureBaseline, attach_truth
+from msa_sk.audio import write_audio
 from msa_sk.datasets import make_scenes
 from msa_sk.exceptions import InputError
 from msa_sk.metrics import get_scorer, si_sdr
@@ -92,6 +95,41 @@ def test_files_of_another_prediction_do_not_stay_beside_new_ones(scenes, tmp_pat
     baseline.predict_to_files(X[:1], tmp_path, overwrite=True, instruments=["piano"])
     names = sorted(path.name for path in folder.iterdir())
     assert names == ["notes.txt", "piano.wav", "scene.json"]
+
+
+@pytest.mark.parametrize(
+    ("files", "folders"),
+    [
+        (["a/song.wav", "b/other.wav"], ["song", "other"]),
+        (["a/song.wav", "b/song.wav", "b/x.wav"], ["0000", "0001", "x"]),
+        (["a/song.wav", "b/Song.wav"], ["0000", "0001"]),  # one folder on some disks
+        (["a/0001.wav", "a/0002.wav"], ["0001", "0002"]),
+        (["a/2.wav", "a/x.wav", "b/x.wav", "a/0001.wav"], ["2", "00001", "0002", "0001"]),
+        (["a/...wav", "a/x.wav"], ["0000", "x"]),  # its stem is ".."
+    ],
+)
+def test_each_mixture_has_a_folder_of_its_own(scenes, tmp_path, monkeypatch, files, folders):
+    X, y = scenes
+    monkeypatch.chdir(tmp_path)
+    for k, name in enumerate(files):
+        Path(name).parent.mkdir(exist_ok=True)
+        write_audio(name, X[k % 2].read(), X[k % 2].rate)
+    written = MixtureBaseline().fit(X, y).predict_to_files(files, "out", overwrite=True)
+    assert written == [Path("out", name) for name in folders]
+    assert {path.name for path in Path("out").iterdir()} == set(folders)
+
+
+def test_a_recording_is_not_replaced_by_what_is_found_in_it(scenes, tmp_path):
+    X, y = scenes
+    baseline = MixtureBaseline().fit(X, y)
+    (folder,) = baseline.predict_to_files(X[:1], tmp_path)
+    stem = folder / "piano.wav"
+    before = stem.read_bytes()
+    part = Mixture((Clip(stem),))
+    with pytest.raises(InputError, match="expected a recording that no stem will overwrite"):
+        baseline.predict_to_files([part], tmp_path, overwrite=True)
+    baseline.predict_to_files([part], tmp_path / "again")
+    assert stem.read_bytes() == before
 
 
 def test_attach_truth_fills_in_what_is_known_and_leaves_the_input_alone(scenes):

@@ -566,10 +566,10 @@ TENSOR = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 )
 def test_tensors_that_save_never_wrote_are_refused_at_once(tmp_path, small, tensors):
     craft(tmp_path / "x.msa", small.read_bytes().split(b"\n")[1], tensors)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ModelFileError):
         load(tmp_path / "x.msa")
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(
