@@ -6,9 +6,9 @@ from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
     InvalidParameterError,
-    StrOptions,
     validate_parameter_constraints,
 )
+from sklearn.utils._param_validation import StrOptions as _StrOptions
 from sklearn.utils._tags import InputTags, Tags, TargetTags, get_tags
 
 try:
@@ -49,6 +49,14 @@ class _Numbers(Interval):
 
     def is_satisfied_by(self, val: object) -> bool:
         return not isinstance(val, bool) and super().is_satisfied_by(val)
+
+
+class StrOptions(_StrOptions):
+    """A constraint: one of some strings, which messages name in the order of the alphabet."""
+
+    def __init__(self, options: set[str]):
+        super().__init__(options)
+        self.options = sorted(options)
 
 
 class ListOf(HasMethods):

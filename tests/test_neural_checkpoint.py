@@ -416,8 +416,21 @@ def test_a_generator_is_known_by_its_state(data, tmp_path):
 
     first = fit(np.random.RandomState(0))
     assert outcome(fit(np.random.RandomState(0))) == outcome(first)
-    with pytest.raises(InputError, match=r"random_state=.*as in the checkpoint"):
+    message = r"random_state=\): expected a RandomState, as in .*, got a RandomState in another st"
+    with pytest.raises(InputError, match=message):
         fit(np.random.RandomState(1))
+
+
+def test_who_would_train_further_is_told_how(data, tmp_path):
+    parameters = {**TINY, "max_epochs": 1, "checkpoint": tmp_path / "ck", "warm_start": True}
+    estimator = Cerberus(**parameters).fit(*data)
+    with pytest.raises(InputError, match="^the weights before: .*each needs a file of its own"):
+        estimator.fit(*data)
+    longer = Cerberus(**{**parameters, "max_epochs": 2})
+    with pytest.raises(
+        InputError, match=r"\(max_epochs=\): expected 1, .* got 2.*warm_start=True"
+    ):
+        longer.fit(*data)
 
 
 # ------------------------------------------------------------------------ whose file it is

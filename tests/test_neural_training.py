@@ -28,8 +28,11 @@ from skorch.callbacks import (
     Checkpoint,
     EarlyStopping,
     EpochScoring,
+    Freezer,
+    LoadInitState,
     LRScheduler,
     PassthroughScoring,
+    TrainEndCheckpoint,
 )
 
 import msa_sk
@@ -327,15 +330,42 @@ def test_what_is_no_callback_is_refused(data, callbacks):
             r"'train_loss', .*'valid_tr'\], got",
         ),
         (0.5, ("score", EpochScoring("accuracy")), "EpochScoring. Score scenes in a callback"),
+        (0.5, LRScheduler(), r"as lr_schedule='cosine' does, got LRS.*lr_schedule='constant'"),
+        (0.5, Checkpoint(f_pickle="net"), r"Checkpoint\(f_pickle=\): expected None.*checkpoint="),
+        (0.5, TrainEndCheckpoint(f_pickle="net"), r"\(f_pickle=\).* got 'net'"),
     ],
 )
-def test_what_watches_for_what_does_not_come_is_refused(data, held_out, callback, message):
+def test_callbacks_that_cannot_do_here_what_they_say_are_refused(
+    data, held_out, callback, message
+):
     estimator = Cerberus(**TINY, validation_fraction=held_out, callbacks=[callback])
     with pytest.raises(ParameterError, match=rf"^Cerberus\(callbacks=\).*{message}"):
         estimator.fit(*data)
     if held_out == 0:
         with pytest.raises(ParameterError, match=message):
             estimator.partial_fit(*data)
+
+
+@pytest.mark.parametrize("callback", [LRScheduler(), LoadInitState(Checkpoint(monitor=None))])
+def test_a_pass_has_its_own_rate_and_weights(data, callback):
+    estimator = Cerberus(**TINY, lr_schedule="constant", callbacks=[("it", callback)])
+    with pytest.raises(ParameterError, match="first weights to partial_fit, got L.*lr="):
+        estimator.partial_fit(*data)
+
+
+def test_a_scheduler_of_skorch_has_the_rate_to_itself(data):
+    halving = LRScheduler("StepLR", step_size=1, gamma=0.5)
+    parameters = {**TINY, "lr": 0.25, "max_epochs": 3, "lr_schedule": "constant"}
+    estimator = Cerberus(**parameters, callbacks=[halving]).fit(*data)
+    assert estimator.net_.history[:, "event_lr"] == [0.25, 0.125, 0.0625]
+
+
+def test_where_all_is_frozen_nothing_is_learnt(data):
+    message = "callbacks: expected something left to learn in epoch 1, .*Freeze fewer"
+    estimator = Cerberus(**TINY, callbacks=[Freezer("*")])
+    for learn in (estimator.fit, estimator.partial_fit):
+        with pytest.raises(ParameterError, match=message):
+            learn(*data)
 
 
 def test_callbacks_watch_terms_and_what_others_record(data):
@@ -953,10 +983,16 @@ class StopAfter(Callback):
         ({"checkpoint": ""}, ParameterError),
         ({"callbacks": [EpochScoring("accuracy")]}, ParameterError),
         ({"patience": "soon"}, ParameterError),
+        ({"device": "meta"}, ParameterError),
+        ({"callbacks": [LRScheduler("StepLr")]}, ParameterError),  # torch knows none
+        ({"callbacks": [LRScheduler("StepLR")]}, ParameterError),  # of what size?
+        ({"callbacks": [("a", Freezer("x")), ("a", Freezer("y"))]}, ParameterError),
+        ({"callbacks": [Freezer("*")]}, ParameterError),
     ],
 )
 def test_a_fit_that_is_refused_takes_nothing_away(data, change, error):
-    estimator = Cerberus(**TINY, warm_start=True).fit(*data)
+    parameters = {**TINY, "lr_schedule": "constant", "max_epochs": 1}
+    estimator = Cerberus(**parameters, warm_start=True).fit(*data)
     parameters = estimator.get_params()
     before, predicted = weights_of(estimator), estimator.predict(data[0][:1])[0]
     with pytest.raises(error):
@@ -984,6 +1020,24 @@ def test_the_checkpoints_of_skorch_find_the_best_epoch(data, tmp_path):
     losses = [row["valid_loss"] for row in estimator.history_]
     best = [row["valid_loss_best"] for row in estimator.net_.history]
     assert best == [loss == min(losses[: i + 1]) for i, loss in enumerate(losses)]
+    begun = Cerberus(**{**TINY, "max_epochs": 1}, callbacks=[LoadInitState(kept)])
+    begun.fit(*data)  # of whose epochs all have been
+    assert same(torch.load(tmp_path / "params.pt"), weights_of(begun))
+    assert begun.history_ == estimator.history_
+
+
+def test_the_best_checkpoint_of_skorch_is_loaded(data, tmp_path):
+    class Spoil(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            if len(net.history) == 2:
+                net.optimizer_.param_groups[0]["lr"] = 100.0
+
+    kept = Checkpoint("train_loss_best", dirname=tmp_path, load_best=True)
+    parameters = {**TINY, "lr_schedule": "constant", "validation_fraction": 0}
+    estimator = Cerberus(**parameters, callbacks=[Spoil(), kept]).fit(*data)
+    alone = Cerberus(**{**parameters, "max_epochs": 1}).fit(*data)
+    assert same(weights_of(alone), weights_of(estimator))
+    assert estimator.n_iter_ == 1  # skorch takes the history of that epoch as well
 
 
 def test_processes_that_were_not_given_the_same_are_refused(data, monkeypatch):

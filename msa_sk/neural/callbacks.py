@@ -8,7 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from skorch.callbacks import BatchScoring, Callback, EpochScoring, PassthroughScoring
+from skorch.callbacks import (
+    BatchScoring,
+    Callback,
+    EpochScoring,
+    LoadInitState,
+    LRScheduler,
+    PassthroughScoring,
+)
 from tqdm import tqdm
 
 from msa_sk._progress import GONE, on_terminal
@@ -21,9 +28,16 @@ from msa_sk.records import unknown_name
 
 
 def check_callbacks(
-    callbacks: Iterable[Any], item: str, terms: Sequence[str], held_out: bool
+    callbacks: Iterable[Any],
+    item: str,
+    terms: Sequence[str],
+    held_out: bool,
+    lr_schedule: str | None,
 ) -> None:
-    """Refuse skorch's callbacks that score, for they know no scenes, or watch what is not there.
+    """Refuse skorch's callbacks that cannot do here what they say.
+
+    They score arrays and know no scenes, watch what is not there, set what is set already, or
+    pickle what no pickle can hold.
 
     Parameters
     ----------
@@ -34,6 +48,8 @@ def check_callbacks(
         Of the loss.
     held_out : bool
         Whether epochs are validated.
+    lr_schedule : str or None
+        As in `Schedule`, or "constant"; None for a pass of ``partial_fit``.
 
     Raises
     ------
@@ -43,6 +59,14 @@ def check_callbacks(
     has_own = any(not type(one).__module__.startswith("skorch.") for one in instances)
     for one in instances:
         _check_watched(one, item, terms, held_out, has_own)
+        _check_setting(one, item, lr_schedule)
+        if getattr(one, "f_pickle", None) is not None:
+            raise ParameterError(
+                f"{item}, {type(one).__name__}(f_pickle=)",
+                "None, as training holds what no pickle can",
+                repr(one.f_pickle),
+                "Pass checkpoint= to the estimator to go on later; save it once it is fitted.",
+            )
         if isinstance(one, EpochScoring | BatchScoring):
             raise ParameterError(
                 item,
@@ -51,6 +75,25 @@ def check_callbacks(
                 "Score scenes in a callback of your own, by msa_sk.metrics; losses are in "
                 "net.history.",
             )
+
+
+def _check_setting(callback: Any, item: str, lr_schedule: str | None) -> None:
+    """Refuse a callback that sets a rate, or weights to begin from, that are set already."""
+    kind = type(callback).__name__
+    if lr_schedule is None and isinstance(callback, LRScheduler | LoadInitState):
+        raise ParameterError(
+            item,
+            "callbacks that leave the learning rate and the first weights to partial_fit",
+            kind,
+            "Leave it out; set_params(lr=...) between passes changes the rate.",
+        )
+    if lr_schedule not in (None, "constant") and isinstance(callback, LRScheduler):
+        raise ParameterError(
+            item,
+            f"no callback that sets the learning rate, as lr_schedule={lr_schedule!r} does",
+            kind,
+            "Pass lr_schedule='constant', or leave the callback out.",
+        )
 
 
 def _check_watched(
@@ -129,7 +172,8 @@ class EpochMeans(Callback):
             if size:
                 before = [row[name] for row in net.history[:-1] if name in row]
                 net.history.record(name, float(total / size))
-                net.history.record(f"{name}_best", total / size < min(before, default=np.inf))
+                is_best = bool(total / size < min(before, default=np.inf))  # JSON knows no numpy
+                net.history.record(f"{name}_best", is_best)
 
 
 class KeepBest(Callback, Resumable):

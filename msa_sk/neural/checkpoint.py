@@ -21,6 +21,12 @@ from msa_sk.neural.parallel import rank
 from msa_sk.neural.remembering import remembered, remind
 from msa_sk.persistence import read_document, refusing_made_up, write_document
 
+# What else may have been meant by a change.
+_HINTS = {
+    "max_epochs": "To train further, set warm_start=True or call partial_fit.",
+    "the weights before": "A warm start is another training.",
+}
+
 
 class Resumable:
     """A part of training that says what of it is in the checkpoint; see `remembering`."""
@@ -154,16 +160,17 @@ class Checkpoint:
             theirs = of_file["same"].get(item)
             if ours == theirs:
                 continue
-            if item in self.fingerprint["sizes"]:
-                ours = self.fingerprint["sizes"][item]
-                theirs = of_file.get("sizes", {}).get(item, "others")
-                if ours == theirs:
-                    ours += " of other content"
+            theirs = of_file.get("sizes", {}).get(item, theirs)
+            ours = self.fingerprint["sizes"].get(item, ours)
+            if ours == theirs:
+                ours += " in another state" if "random_state" in item else " of other content"
+            hint = next((one for name, one in _HINTS.items() if name in item), "")
             raise InputError(
                 item,
                 f"{_shown(theirs)}, as in the checkpoint {self.path}",
                 _shown(ours),
-                "Restore it to finish that training, or choose another path for this one.",
+                "Restore it to finish that training, or choose another path for this one: each "
+                f"needs a file of its own. {hint}",
             )
         changes = [
             f"{item} was {_shown(of_file['alike'].get(item))} and is {_shown(ours)}"

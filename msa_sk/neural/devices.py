@@ -20,7 +20,7 @@ def resolve_device(device: str) -> str:
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # "meta" is a device that holds no numbers
     except (RuntimeError, AssertionError) as error:
         raise ParameterError(
             "device",

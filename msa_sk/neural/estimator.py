@@ -463,14 +463,19 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         return maker._make_target, self.sequence_length, maker._make_inputs
 
     def _make_net(self, seed: int, n_batches: int = 0, held_out: bool = False) -> SceneNet:
-        """Return a new net; an epoch of its training has so many batches, and may be validated."""
+        """Return a new net; an epoch of its training has so many batches, and may be validated.
+
+        With 0 batches it is to predict, or to be trained in passes at one rate.
+        """
         terms, loss = self._make_loss()
         callbacks: list[Any] = [("keep_best", KeepBest(self.patience))]
-        if self.lr_schedule != "constant":
+        lr_schedule = self.lr_schedule if n_batches else None
+        if lr_schedule not in (None, "constant"):
             schedule = Schedule(self.lr_schedule, self.max_epochs * n_batches)
             callbacks.append(("schedule", schedule))
         given = self.callbacks or ()
-        check_callbacks(given, f"{type(self).__name__}(callbacks=)", terms, held_out)
+        item = f"{type(self).__name__}(callbacks=)"
+        check_callbacks(given, item, terms, held_out, lr_schedule)
         callbacks += given
         if self.verbose:
             callbacks.append(("progress", Progress(self.max_epochs, n_batches)))

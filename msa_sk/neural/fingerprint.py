@@ -57,6 +57,8 @@ def fingerprint_of(
         "X_val, y_val": f"{len(validation[0])} mixtures" if validation else "none",
         "the weights before": "some" if start else "none",
     }
+    if seed is not random_state:
+        sizes[f"{name}(random_state=)"] = f"a {type(random_state).__name__}"
     alike = versions_of(estimator) | {
         "device": resolve_device(estimator.device),
         "the number of threads": torch.get_num_threads(),

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from msa_sk.exceptions import ParameterError, TrainingError
+from msa_sk.exceptions import MsaError, ParameterError, TrainingError
 from msa_sk.neural.batches import ShuffledBatches
 from msa_sk.neural.callbacks import EpochMeans, losses_of
 from msa_sk.neural.checkpoint import Checkpoint
@@ -80,6 +81,7 @@ class SceneNet(NeuralNet):
         return [("means", EpochMeans())]
 
     def initialize(self) -> "SceneNet":
+        """Make all parts; what callbacks refuse is a ParameterError."""
         super().initialize()
         self.clipping_ = GradientClipping(self.max_grad_norm)
         self.generator_ = torch.Generator().manual_seed(self.seed)
@@ -93,6 +95,14 @@ class SceneNet(NeuralNet):
         # skorch would call what is no nn.Module in order to make it.
         self.criterion_ = self.criterion
         return self
+
+    def initialize_callbacks(self) -> "SceneNet":
+        with _refusing_callbacks():
+            return super().initialize_callbacks()
+
+    def _get_module(self, name: str, msg: str) -> Any:
+        # skorch's checkpoints save and load a criterion; a plain callable has nothing to keep.
+        return torch.nn.Module() if name == "criterion_" else super()._get_module(name, msg)
 
     # One step
 
@@ -111,6 +121,13 @@ class SceneNet(NeuralNet):
         if not torch.isfinite(loss):
             values = {name: float(term.detach()) for name, term in terms.items()}
             raise self._failure("The loss", f"{values}. Nothing of this step was kept", training)
+        if training and not loss.requires_grad:
+            raise ParameterError(
+                "callbacks",
+                f"something left to learn in epoch {len(self.history)}",
+                "a loss that depends on no weight that is not frozen",
+                "Freeze fewer weights.",
+            )
         if training and self.parallel:
             loss = self._weighted(loss, y_pred)
         side = "train" if training else "valid"
@@ -197,7 +214,8 @@ class SceneNet(NeuralNet):
         valid_loader = self._loader(valid, batch_size=self.batch_size) if valid else None
         try:
             with deferred_interrupt() as self.interrupt:
-                self.notify("on_train_begin", X=dataset, y=None)
+                with _refusing_callbacks():
+                    self.notify("on_train_begin", X=dataset, y=None)
                 if checkpoint:
                     checkpoint.restore(self)
                     if self.batches.n_done:  # what callbacks make ready for an epoch, they need
@@ -220,8 +238,6 @@ class SceneNet(NeuralNet):
 
     def one_pass(self, dataset: SceneDataset, lr: float) -> "SceneNet":
         """Go over the examples once more, at one learning rate."""
-        others = [(name, one) for name, one in self.callbacks_ if name != "schedule"]
-        self.callbacks_: list[tuple[str, Any]] = others
         for group in self.optimizer_.param_groups:
             group["lr"] = lr
         return self.train(dataset, max_epochs=len(self.history) + 1)
@@ -355,3 +371,19 @@ class SceneNet(NeuralNet):
             {"epoch": row["epoch"], **{name: float(row[name]) for name in names if name in row}}
             for row in self.history.to_list()
         ]
+
+
+@contextmanager
+def _refusing_callbacks() -> Iterator[None]:
+    """Say of what callbacks raise before the first step that they are to be mended."""
+    try:
+        yield
+    except MsaError:
+        raise
+    except Exception as error:
+        raise ParameterError(
+            "callbacks",
+            "some that training can begin with",
+            f"{type(error).__name__}: {error}",
+            "Mend that callback, or leave it out.",
+        ) from error
