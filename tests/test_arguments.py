@@ -16,7 +16,7 @@ from msa_sk._arguments import (
     check_song,
     check_value,
 )
-from msa_sk._sklearn import real, whole
+from msa_sk._sklearn import StrOptions, real, whole
 from msa_sk.audio import audio_info, read_audio, write_audio
 from msa_sk.datasets import MAPS, Folder, cache_resampled, make_scenes, render_scenes
 from msa_sk.exceptions import InputError, InstrumentError, MsaError, ParameterError
@@ -50,6 +50,7 @@ def test_what_is_allowed_passes():
         (1.5, [whole(1), None], "an int in the range [1, inf) or None"),
         (math.nan, [real(0)], "a float in the range [0.0, inf)"),
         ("it must be a.b. Got it", [whole(1)], "an int in the range [1, inf)"),
+        ("e", [StrOptions(set("dbca"))], "a str among {'a', 'b', 'c', 'd'}"),
         ({}, [Hierarchy], "an instance of 'msa_sk.hierarchy.Hierarchy'"),
     ],
 )

@@ -17,6 +17,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import (
     Callback,
+    Checkpoint,
     EarlyStopping,
     EpochTimer,
     Freezer,
@@ -159,12 +160,14 @@ class Average(Callback):
         lambda: LRScheduler("CosineAnnealingLR", T_max=3),
         lambda: LRScheduler("ReduceLROnPlateau", patience=0, threshold=1e9),
         lambda: Freezer("body.*"),
+        lambda: Checkpoint("train_loss_best", load_best=True),
         Average,
         EpochTimer,
         ProgressBar,
     ],
 )
 def test_callbacks_go_on_as_if_nothing_had_been(data, tmp_path, monkeypatch, make):
+    monkeypatch.chdir(tmp_path)
     parameters = {**TINY, "lr_schedule": "constant"}
     expected = outcome(Cerberus(**parameters, callbacks=[make()]).fit(*data))
     parameters["checkpoint"] = tmp_path / "training.msa"

@@ -178,7 +178,8 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         Raises
         ------
         ParameterError
-            If a parameter is out of range, or a callback watches what no epoch will record.
+            If a parameter is out of range, or a callback cannot begin, watches what no epoch will
+            record, or sets the learning rate beside `lr_schedule`.
         InputError
             If X and y do not fit together, `y_val` has none of the instruments, or a checkpoint
             is of another training.
@@ -229,7 +230,8 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         Raises
         ------
         ParameterError
-            If a parameter is out of range, or another network would be needed.
+            If a parameter is out of range, another network would be needed, or a callback sets
+            the learning rate or the weights to begin from.
         InputError
             If X and y do not fit together, or y has instruments that the network does not know.
         TrainingError
