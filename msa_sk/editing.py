@@ -408,8 +408,10 @@ def _read_log(log: Any) -> list[dict[str, Any]]:
         name = os.fspath(log)
         try:
             log = json.loads(Path(log).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(name, "a log of edits in JSON", str(error)) from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(
+                name, "a log of edits in JSON", str(error), "Pass what save_log has written."
+            ) from error
     if not isinstance(log, list) or not all(isinstance(edit, dict) for edit in log):
         raise InputError(
             name, "a list of dicts", repr(log)[:80], "Pass the log of a session, or its file."
@@ -421,7 +423,7 @@ def _apply(score: Scene, edit: dict[str, Any]) -> Scene:
     """Return the notes after an edit of a log."""
     given = dict(edit)
     name = given.pop("operation", None)
-    if name not in OPERATIONS:
+    if not isinstance(name, str) or name not in OPERATIONS:
         raise unknown_name("operation", name, list(OPERATIONS), InputError)
     try:
         return OPERATIONS[name](score, **given)

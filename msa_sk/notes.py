@@ -196,14 +196,14 @@ class Notes:
         return self._with(onset=onset, offset=offset)
 
     def transposed(self, semitones: int) -> "Notes":
-        """Return the notes so many semitones higher; lower where that is below 0.
+        """Return the notes so many semitones higher, -127 to 127; lower where that is below 0.
 
         Raises
         ------
         NotesError
             If a pitch would leave 0 to 127.
         """
-        check_value(semitones, "transposed(semitones)", whole(None))
+        check_value(semitones, "transposed(semitones)", whole(-127, 127))
         return self._with(pitch=self.pitch + semitones)
 
     def _with(self, **columns: np.ndarray) -> "Notes":

@@ -47,6 +47,11 @@ class Retouch:
         If a parameter of the system is out of range.
     InputError
         If the system cannot take the mixture, or its notes.
+
+    Warns
+    -----
+    ScoreWarning
+        If the notes seem to be shifted in time.
     """
 
     def __init__(self, system: WindowedEstimator, mixture: Mixture):
@@ -102,6 +107,7 @@ class _Whole:
     def __init__(self, system: WindowedEstimator, windows: Windows):
         self._magnitude = system._whole_magnitude(windows.spectrogram)
         self._looks = _Looks(system, 1)
+        system._warn_of_lag(windows.spectrogram, [(0, self._magnitude)])
 
     def separate(self, item: Spectrogram) -> Scene:
         system = self._looks.system
@@ -123,6 +129,8 @@ class _InWindows:
         self._looks = _Looks(system, n_windows, survey)
         # What came out at each window, and of what.
         self._ready: list[tuple[tuple, np.ndarray] | None] = [None] * n_windows
+        heard = ((first, self._magnitude(k)) for k, (first, _) in enumerate(self._bounds))
+        system._warn_of_lag(windows.spectrogram, heard)
 
     def separate(self, item: Spectrogram) -> Scene:
         system, mixture = self._looks.system, item.mixture

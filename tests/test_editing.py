@@ -31,6 +31,7 @@ from msa_sk.exceptions import (
     NotesError,
     NotFittedError,
     ParameterError,
+    ScoreWarning,
     SilenceWarning,
 )
 
@@ -401,6 +402,14 @@ def test_there_is_nothing_to_undo_at_first(song, systems):
             [{"operation": "delete", "instrument": "piano", "time": [0, 1]}],
             r"log\[0\], delete: expected what msa_sk.editing.delete takes, got .*'time'",
         ),
+        (
+            [{"operation": ["delete"], "instrument": "piano"}],
+            r"log\[0\], operation: expected one of .*, got \['delete'\]",
+        ),
+        (
+            [{"operation": "transpose", "instrument": "piano", "semitones": 10**30}],
+            r"log\[0\], transposed\(semitones\): expected an int",
+        ),
         ([{"operation": "delete"}], r"log\[0\], delete: .* missing 1 required .*'instrument'"),
         (
             [{"operation": "shift", "instrument": "piano", "seconds": "1"}],
@@ -423,7 +432,17 @@ def test_logs_that_cannot_be_are_refused_and_change_nothing(log, message, song, 
     assert session.log == []
 
 
-@pytest.mark.parametrize("text", [None, "no JSON"])
+@pytest.mark.parametrize("window_seconds", [None, 15.0])
+def test_a_session_warns_of_a_score_that_is_shifted(window_seconds, systems):
+    system = copy.copy(systems["NMF"]).set_params(window_seconds=window_seconds)
+    X, y = make_scenes(1, duration=20.0, sample_rate=RATE, random_state=0)
+    late = tuple(notes.shifted(0.5).select(notes.onset < 19.5) for notes in y[0].notes)
+    with pytest.warns(ScoreWarning, match=r"0\.[45]\d s too late"):
+        EditSession(system, X[0], replace(y[0], notes=late))
+    EditSession(system, X[0], y[0])
+
+
+@pytest.mark.parametrize("text", [None, "no JSON", "[" * 100_000])
 def test_files_that_are_no_logs_are_refused(text, song, systems, tmp_path):
     path = tmp_path / "edits.json"
     if text:
