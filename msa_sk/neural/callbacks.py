@@ -11,10 +11,12 @@ import torch
 from skorch.callbacks import (
     BatchScoring,
     Callback,
+    Checkpoint,
     EpochScoring,
     LoadInitState,
     LRScheduler,
     PassthroughScoring,
+    TrainEndCheckpoint,
 )
 from tqdm import tqdm
 
@@ -60,7 +62,7 @@ def check_callbacks(
     for one in instances:
         _check_watched(one, item, terms, held_out, has_own)
         _check_setting(one, item, lr_schedule)
-        if getattr(one, "f_pickle", None) is not None:
+        if isinstance(one, Checkpoint | TrainEndCheckpoint) and one.f_pickle is not None:
             raise ParameterError(
                 f"{item}, {type(one).__name__}(f_pickle=)",
                 "None, as training holds what no pickle can",
