@@ -27,9 +27,9 @@ class Retouch:
 
     A window is looked at again where something else is told of it, and only there. What comes of
     the others stays as it is, to the bit, at the model's rate. Windows are looked at one by one,
-    so that what is found depends on the score alone, and not on those before it. On a GPU `predict`
-    looks at some windows of a long mixture together, and a network's masks may differ from that
-    by rounding; all else is as there.
+    so that what is found depends on the score alone, and not on those before it. On a GPU
+    `predict` looks at some windows of a long mixture together, and a network's masks may differ
+    from that by rounding; all else is as there.
 
     Spectra, masks and samples are kept: at 16 kHz about 15 MB for each minute of each channel, and
     12 MB of each source.
