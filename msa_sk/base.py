@@ -269,12 +269,12 @@ class SceneEstimator(BaseEstimator):
         wanted = self._check_wanted(instruments)
         root = check_folder(directory, "predict_to_files(directory)")
         items = self._accept(X)
-        names = _folder_names([_mixture_of(item) for item in items])
-        folders = [root / name for name in names]
-        for item, folder in zip(items, folders, strict=True):
-            if not overwrite:
+        mixtures = [_mixture_of(item) for item in items]
+        folders = [root / name for name in _folder_names(mixtures)]
+        if not overwrite:
+            for folder in folders:
                 check_absent(folder)
-            check_kept(_mixture_of(item), [folder / stem_file(name) for name in wanted])
+        check_kept(mixtures, [folder / stem_file(name) for folder in folders for name in wanted])
         gigabytes = [self._memory(item) / 1e9 for item in items]
         for item, needed in zip(items, gigabytes, strict=True):
             if max_memory_gb is not None and needed > max_memory_gb:

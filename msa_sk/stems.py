@@ -119,22 +119,23 @@ def stem_file(instrument: str) -> str:
     return f"{instrument}.wav"
 
 
-def check_kept(mixture: Mixture, written: Iterable[Path]) -> None:
-    """Refuse to write where a mixture is read from.
+def check_kept(mixtures: Iterable[Mixture], written: Iterable[Path]) -> None:
+    """Refuse to write where any of the mixtures is read from.
 
     Raises
     ------
     InputError
     """
     places = {path.resolve() for path in written}
-    for clip in clips_of(mixture.audio) or ():
-        if Path(clip.path).resolve() in places:
-            raise InputError(
-                repr(mixture),
-                "a recording that no stem will overwrite",
-                f"{os.fspath(clip.path)}, where one goes",
-                "Choose another directory.",
-            )
+    for mixture in mixtures:
+        for clip in clips_of(mixture.audio) or ():
+            if Path(clip.path).resolve() in places:
+                raise InputError(
+                    repr(mixture),
+                    "a recording that no stem will overwrite",
+                    f"{os.fspath(clip.path)}, where one goes",
+                    "Choose another directory.",
+                )
 
 
 class _Stem:

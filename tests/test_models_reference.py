@@ -128,6 +128,8 @@ def test_a_recording_is_not_replaced_by_what_is_found_in_it(scenes, tmp_path):
     part = Mixture((Clip(stem),))
     with pytest.raises(InputError, match="expected a recording that no stem will overwrite"):
         baseline.predict_to_files([part], tmp_path, overwrite=True)
+    with pytest.raises(InputError, match="stem will overwrite"):  # nor what is found in another
+        baseline.predict_to_files([X[0], stem], tmp_path, overwrite=True)
     baseline.predict_to_files([part], tmp_path / "again")
     assert stem.read_bytes() == before
 
