@@ -1,7 +1,8 @@
-"""Whether a score lies where its recording has it: what begins in one gets louder in the other."""
+"""Whether a score is that of a recording: what begins in one gets louder in the other."""
 
 import warnings
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d
@@ -16,17 +17,32 @@ from msa_sk.spectral import STFT
 _FURTHEST, _CLOSE = 2.0, 0.1  # seconds: shifts that are tried, and those that do not matter
 _SLACK = 0.03  # seconds by which a pitch may get louder before its note begins, or after
 _LEAST_ONSETS = 8  # at different times; fewer tell nothing
+_LEAST_NOTES = 16  # that are at odds with the sound, or it is chance
 # By how much a shift has to fit better: in standard errors of the mean over notes, and as a share.
 _SURE, _BY = 4.0, 0.2
+# In standard errors, how much louder pitches get where notes begin: less, and nothing fits.
+_ANY = 3.0
+_DECAY = 2.0  # seconds that a note may go on sounding after its end
 
 
-def warn_of_lag(
+class Fit(NamedTuple):
+    """How the notes of a score lie in a sound."""
+
+    lag: float  # seconds by which they come too early; below 0, too late; 0 if they may be right
+    clear: bool  # pitches get louder where they begin, or there are too few to tell
+
+
+def warn_of_misfit(
     mixture: Mixture,
     score: Mapping[str, Notes],
     windows: Iterable[tuple[int, np.ndarray]],
     transformer: STFT,
 ) -> None:
-    """Warn of a score that is shifted in time, by the first window in which enough notes begin.
+    """Warn of a score that is not that of its mixture, or shifted in time, or far too short.
+
+    Whether notes begin where their pitches get louder is asked in the first window in which
+    enough do. A score is too short if more than half of the sound's energy comes before its
+    first note or 2 s and more after its last one; one without notes is not looked at.
 
     Parameters
     ----------
@@ -42,28 +58,51 @@ def warn_of_lag(
     ScoreWarning
         Saying by how many seconds.
     """
-    for first, magnitude in windows:
-        lag = score_lag(magnitude, score, transformer, first)
-        if lag is None:
-            continue
-        if lag:
-            warnings.warn(
-                f"The notes of {mixture!r} seem to come {abs(lag):.2f} s too "
-                f"{'early' if lag > 0 else 'late'}: moved by {lag:+.2f} s they fit the sound.",
-                ScoreWarning,
-                stacklevel=2,
-            )
+    played = [notes for notes in score.values() if len(notes)]
+    if not played:
         return
+    begin = min(float(notes.onset.min()) for notes in played)
+    end = max(float(notes.offset.max()) for notes in played)
+    parts = (begin - _CLOSE) * transformer.frame_rate, (end + _DECAY) * transformer.frame_rate
+    energy = np.zeros(3)  # before, during and after the score
+    fit = None
+    for first, magnitude in windows:
+        place = np.searchsorted(parts, first + np.arange(magnitude.shape[1]))
+        energy += np.bincount(place, np.square(magnitude, dtype=float).sum(axis=0), 3)
+        fit = fit or score_fit(magnitude, score, transformer, first)
+    _warn(mixture, fit, energy, begin, end)
 
 
-def score_lag(
+def _warn(mixture: Mixture, fit: Fit | None, energy: np.ndarray, begin: float, end: float) -> None:
+    said = []
+    if fit and fit.lag:
+        said.append(
+            f"The notes of {mixture!r} seem to come {abs(fit.lag):.2f} s too "
+            f"{'early' if fit.lag > 0 else 'late'}: moved by {fit.lag:+.2f} s they fit the sound."
+        )
+    elif fit and not fit.clear:
+        said.append(
+            f"The notes of {mixture!r} do not seem to be those of this sound: their pitches get "
+            "no louder where they begin. Check that the score is of this recording, at its tempo."
+        )
+    if 2 * (energy[0] + energy[2]) > energy.sum():
+        said.append(
+            f"The notes of {mixture!r} are from {begin:.2f} to {end:.2f} s, and more than half of "
+            "the sound's energy is not. Check that the score is all of this recording's."
+        )
+    for message in said:
+        warnings.warn(message, ScoreWarning, stacklevel=3)
+
+
+def score_fit(
     magnitude: np.ndarray, score: Mapping[str, Notes], transformer: STFT, first: int = 0
-) -> float | None:
-    """Return by how many seconds the notes of a score come too early; below 0, too late.
+) -> Fit | None:
+    """Return how the notes of a score lie in a sound.
 
     A shift fits as well as pitches get louder, on average, about where their notes would then
     begin. It has to fit clearly better than none, for the same notes. Shifts of up to 2 s are
-    tried, or of a quarter of the stretch.
+    tried, or of a quarter of the stretch. It is clear if that is 3 standard
+    errors of the mean over notes, or if fewer than 16 notes begin.
 
     Parameters
     ----------
@@ -78,8 +117,8 @@ def score_lag(
 
     Returns
     -------
-    lag : float or None
-        0 where the score may be right, or nothing fits; None where fewer than 8 notes begin.
+    fit : Fit or None
+        None where fewer than 8 notes begin.
     """
     rate, n_frames = transformer.frame_rate, magnitude.shape[1]
     furthest = min(round(_FURTHEST * rate), n_frames // 4)
@@ -111,10 +150,14 @@ def score_lag(
     unmoved = furthest - close + fit[furthest - close : furthest + close + 1].argmax()
     both = inside[best] & inside[unmoved]
     if both.sum() < _LEAST_ONSETS:
-        return 0.0
+        return Fit(0.0, clear=True)
     lead = rise[best, both] - rise[unmoved, both]
     enough = max(_SURE * lead.std() / np.sqrt(len(lead)), _BY * fit[best])
-    return float(shifts[best] / rate) if lead.mean() > enough else 0.0
+    if lead.mean() > enough:
+        return Fit(float(shifts[best] / rate), clear=True)
+    rise = rise[unmoved, inside[unmoved]]
+    error = rise.std() / np.sqrt(len(rise))
+    return Fit(0.0, clear=len(rise) < _LEAST_NOTES or bool(rise.mean() > _ANY * error))
 
 
 def _rises(magnitude: np.ndarray, transformer: STFT, percussive: bool) -> np.ndarray:

@@ -51,7 +51,7 @@ class Retouch:
     Warns
     -----
     ScoreWarning
-        If the notes seem to be shifted in time.
+        If the notes seem not to be those of the sound, or to be shifted in time.
     """
 
     def __init__(self, system: WindowedEstimator, mixture: Mixture):
@@ -107,7 +107,7 @@ class _Whole:
     def __init__(self, system: WindowedEstimator, windows: Windows):
         self._magnitude = system._whole_magnitude(windows.spectrogram)
         self._looks = _Looks(system, 1)
-        system._warn_of_lag(windows.spectrogram, [(0, self._magnitude)])
+        system._warn_of_score(windows.spectrogram, [(0, self._magnitude)])
 
     def separate(self, item: Spectrogram) -> Scene:
         system = self._looks.system
@@ -130,7 +130,7 @@ class _InWindows:
         # What came out at each window, and of what.
         self._ready: list[tuple[tuple, np.ndarray] | None] = [None] * n_windows
         heard = ((first, self._magnitude(k)) for k, (first, _) in enumerate(self._bounds))
-        system._warn_of_lag(windows.spectrogram, heard)
+        system._warn_of_score(windows.spectrogram, heard)
 
     def separate(self, item: Spectrogram) -> Scene:
         system, mixture = self._looks.system, item.mixture

@@ -11,7 +11,7 @@ import numpy as np
 
 from msa_sk._progress import progress
 from msa_sk._validation import check_parameters
-from msa_sk.alignment import warn_of_lag
+from msa_sk.alignment import warn_of_misfit
 from msa_sk.base import SpectralEstimator, only, warn_of_silence
 from msa_sk.decoding import NoteDecoder
 from msa_sk.exceptions import InputError
@@ -92,12 +92,12 @@ class WindowedEstimator(SpectralEstimator):
 
     def _predict_one(self, item: Spectrogram) -> Scene:
         magnitude = self._whole_magnitude(item)
-        self._warn_of_lag(item, [(0, magnitude)])
+        self._warn_of_score(item, [(0, magnitude)])
         return self._scene_of(magnitude, item)
 
-    def _warn_of_lag(self, item: Spectrogram, windows: Iterable[tuple[int, np.ndarray]]) -> None:
+    def _warn_of_score(self, item: Spectrogram, windows: Iterable[tuple[int, np.ndarray]]) -> None:
         if self._scene_tags().get("score_informed"):
-            warn_of_lag(item.mixture, item.mixture.notes or {}, windows, self.transformer_)
+            warn_of_misfit(item.mixture, item.mixture.notes or {}, windows, self.transformer_)
 
     def _scene_of(self, magnitude: np.ndarray, item: Spectrogram, survey: Any = None) -> Scene:
         """Return the scene of a mixture in one piece, from what `_look` takes."""
@@ -157,7 +157,7 @@ class WindowedEstimator(SpectralEstimator):
             return (self._magnitude(spectrum, level) for spectrum in windows.spectra())
 
         starts = [first for first, _ in bounds]
-        self._warn_of_lag(item, zip(starts, magnitudes(), strict=True))
+        self._warn_of_score(item, zip(starts, magnitudes(), strict=True))
         survey = self._survey(item, magnitudes(), len(bounds))
 
         def looks() -> Iterator[tuple[np.ndarray, Heads]]:

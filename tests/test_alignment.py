@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from msa_sk import STFT, Notes
-from msa_sk.alignment import score_lag, warn_of_lag
+from msa_sk.alignment import score_fit, warn_of_misfit
 from msa_sk.datasets import make_scenes
 from msa_sk.exceptions import ScoreWarning
 
@@ -32,11 +32,15 @@ def moved(score, seconds):
     return found
 
 
-def lags(magnitudes, scores, seconds=0.0, **options):
+def fits(magnitudes, scores, seconds=0.0, **options):
     return [
-        score_lag(magnitude, moved(score, seconds), SEEN, **options)
+        score_fit(magnitude, moved(score, seconds), SEEN, **options)
         for magnitude, score in zip(magnitudes, scores, strict=True)
     ]
+
+
+def lags(*args, **options):
+    return [fit and fit.lag for fit in fits(*args, **options)]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05, -0.05])
@@ -82,6 +86,40 @@ def test_what_fits_nowhere_is_not_said_to_be_shifted(songs):
     assert lags([0 * one for one in magnitudes], scores) == [0.0] * 4
 
 
+def test_scores_of_other_songs_and_tempi_are_told():
+    """As a rule: music of one key and metre fits a little everywhere."""
+    X, y = make_scenes(12, duration=8.0, sample_rate=RATE, random_state=7)
+    magnitudes = [spectrogram.magnitude for spectrogram in SEEN.transform(X)]
+    scores = [dict(zip(scene.instruments, scene.notes, strict=True)) for scene in y]
+
+    def n_clear(told):
+        return sum(fit.clear for fit in fits(magnitudes, told))
+
+    assert n_clear(scores) == 12
+    assert n_clear(scores[1:] + scores[:1]) <= 6
+    for factor in (0.8, 0.9, 1.1):
+        played = [
+            {name: notes.stretched(factor, 0.0) for name, notes in score.items()}
+            for score in scores
+        ]
+        assert n_clear(played) <= 6, factor
+
+
+def test_a_misfit_is_warned_of(songs):
+    X, magnitudes, scores = songs
+    windows = [(0, magnitudes[0])]
+    with pytest.warns(ScoreWarning, match=r"get no louder .* of this recording, at its tempo"):
+        warn_of_misfit(X[0], scores[1], windows, SEEN)
+    early = {name: notes.excerpt(0.0, 1.5) for name, notes in scores[0].items()}
+    with pytest.warns(ScoreWarning, match=r"from 0\.\d+ to 1\.50 s, and more than half"):
+        warn_of_misfit(X[0], early, windows, SEEN)
+    late = {name: notes.select(notes.onset > 6) for name, notes in scores[0].items()}
+    with pytest.warns(ScoreWarning, match=r"from 6\.\d+ to .* more than half"):
+        warn_of_misfit(X[0], late, windows, SEEN)
+    warn_of_misfit(X[0], {"piano": Notes()}, windows, SEEN)
+    warn_of_misfit(X[0], scores[0], windows, SEEN)
+
+
 def test_few_notes_tell_nothing(songs):
     _, magnitudes, scores = songs
     few = [{"piano": score["piano"].select(slice(5))} for score in scores]
@@ -106,6 +144,6 @@ def test_the_first_window_with_enough_notes_is_asked(songs):
     late = {name: moved({name: notes}, 4.5)[name] for name, notes in scores[0].items()}
     windows = [(0, silence), (250, magnitude)]  # the sound begins at 4 s, and notes at 4.5 s
     with pytest.warns(ScoreWarning, match=r"0\.\d\d s too late: moved by -0\.\d\d s"):
-        warn_of_lag(mixture, late, windows, SEEN)
-    warn_of_lag(mixture, moved(scores[0], 4.0), windows, SEEN)
-    warn_of_lag(replace(mixture, notes={}), {}, windows, SEEN)
+        warn_of_misfit(mixture, late, windows, SEEN)
+    warn_of_misfit(mixture, moved(scores[0], 4.0), windows, SEEN)
+    warn_of_misfit(replace(mixture, notes={}), {}, windows, SEEN)

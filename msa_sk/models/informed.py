@@ -179,8 +179,8 @@ class ScoreInformedSeparator(_Informed, MaskInference):
     Pipeline it learns from notes as that finds them. `warm_start` wants the same instruments.
 
     `predict` refuses a score with notes of an instrument that training did not have, or that begin
-    after the mixture has ended. Of one that seems to be shifted in time it warns, with a
-    ScoreWarning that says by how many seconds.
+    after the mixture has ended. Of one that seems to be shifted in time, of another recording or
+    tempo, or far too short, it warns with a ScoreWarning that says so in seconds.
 
     Examples
     --------
