@@ -11,7 +11,7 @@ from msa_sk.decoding import pitch_weights
 from msa_sk.exceptions import ScoreWarning
 from msa_sk.notes import Notes
 from msa_sk.records import Mixture
-from msa_sk.rolls import HIGHEST_PITCH, LOWEST_PITCH
+from msa_sk.rolls import LOWEST_PITCH, in_rolls
 from msa_sk.spectral import STFT
 
 _FURTHEST, _CLOSE = 2.0, 0.1  # seconds: shifts that are tried, and those that do not matter
@@ -128,8 +128,7 @@ def score_fit(
     begun: set[int] = set()
     for name, notes in score.items():
         frame = np.round(notes.onset * rate).astype(int) - first
-        kept = (notes.pitch >= LOWEST_PITCH) & (notes.pitch <= HIGHEST_PITCH)
-        kept &= (frame >= -furthest) & (frame < n_frames + furthest)
+        kept = in_rolls(notes) & (frame >= -furthest) & (frame < n_frames + furthest)
         row, frame = notes.pitch[kept] - LOWEST_PITCH, frame[kept]
         begun.update(frame[(frame >= 0) & (frame < n_frames)].tolist())
         place = frame + shifts[:, None]

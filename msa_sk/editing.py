@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from msa_sk._arguments import check_path
+from msa_sk._arguments import check_path, making
 from msa_sk._files import atomic_path
 from msa_sk._sklearn import get_tags
 from msa_sk._validation import check_mixtures
@@ -130,7 +130,11 @@ def _changed(
 ) -> Scene:
     notes = scene.notes_of(instrument)
     found = _choose(notes, instrument, **chosen)
-    changed = notes.without(found).joined(change(notes.select(found)))
+    picked = notes.select(found)
+    try:
+        changed = notes.without(found).joined(change(picked))
+    except NotesError as error:
+        raise error.within(f"of the {len(picked)} chosen notes of {instrument}") from error
     return _with_notes(scene, {instrument: changed})
 
 
@@ -161,7 +165,8 @@ class EditSession:
     quicker). What comes out is what a fresh ``separator.predict`` gives for the mixture with these
     notes: to the bit where that is one window, else to 1e-6 of full scale. It depends on the
     notes alone: an edit that is undone, or done again, or replayed from a log, gives the same
-    bytes on the same machine.
+    bytes on the same machine. The mixture is read once, at first: what becomes of its array or its
+    file later is not heard.
 
     Parameters
     ----------
@@ -280,7 +285,7 @@ class EditSession:
 
     def save_log(self, path: str | os.PathLike) -> Path:
         """Write `log` to a JSON file, which `replay` reads."""
-        with atomic_path(check_path(path)) as temporary:
+        with atomic_path(check_path(path)) as temporary, making(Path(path)):
             temporary.write_text(json.dumps(self.log, indent=1) + "\n", encoding="utf-8")
         return Path(path)
 

@@ -59,10 +59,12 @@ class Retouch:
         (self._item,) = system._accept([mixture])
         self._system = system
         seconds = system.window_seconds or math.inf
+        is_long = self._item.mixture.duration > seconds
+        if not is_long:  # else its spectra are kept
+            self._item = _held(self._item)
         windows = Windows(self._item, seconds)
         self._parts: _Whole | _InWindows | None = None
         if (level := windows.level()) > 0:
-            is_long = self._item.mixture.duration > seconds
             self._parts = (
                 _InWindows(system, windows, level) if is_long else _Whole(system, windows)
             )
@@ -80,6 +82,13 @@ class Retouch:
         if self._parts is None:  # silence
             return self._system._predict_item(item)
         return self._system._check_finite(self._parts.separate(item), item.mixture)
+
+
+def _held(item: Spectrogram) -> Spectrogram:
+    """Return the same of samples that nobody else can change."""
+    mixture = item.mixture
+    samples = mixture.read().copy()
+    return replace(item, mixture=replace(mixture, audio=samples, sample_rate=mixture.rate))
 
 
 class _Looks:

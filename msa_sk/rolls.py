@@ -37,20 +37,30 @@ def notes_to_roll(notes: Notes, n_frames: int, frame_rate: float, start: int = 0
         1 where a note is on, else 0.
     """
     roll = np.zeros((N_PITCHES, n_frames), np.float32)
-    on_keys = (notes.pitch >= LOWEST_PITCH) & (notes.pitch <= HIGHEST_PITCH)
+    on_keys = in_rolls(notes)
     if not on_keys.all():
-        warnings.warn(
-            f"{np.sum(~on_keys)} notes outside MIDI pitches {LOWEST_PITCH} to "
-            f"{HIGHEST_PITCH} left the piano roll; Notes keep them.",
-            NotesWarning,
-            stacklevel=2,
-        )
+        warn_of_left_out(np.sum(~on_keys))
     first = np.round(notes.onset * frame_rate).astype(int)
     last = np.maximum(first + 1, np.round(notes.offset * frame_rate).astype(int))
     first, last = np.maximum(first - start, 0), last - start
     for i in np.flatnonzero(on_keys & (first < n_frames) & (last > 0)):
         roll[notes.pitch[i] - LOWEST_PITCH, first[i] : last[i]] = 1
     return roll
+
+
+def in_rolls(notes: Notes) -> np.ndarray:
+    """Return whether each note has a pitch of a roll, (n_notes,)."""
+    return (notes.pitch >= LOWEST_PITCH) & (notes.pitch <= HIGHEST_PITCH)
+
+
+def warn_of_left_out(n_notes: int) -> None:
+    """Warn, with a NotesWarning, of so many notes that rolls do not have."""
+    warnings.warn(
+        f"{n_notes} notes outside MIDI pitches {LOWEST_PITCH} to {HIGHEST_PITCH} left the piano "
+        "roll; Notes keep them.",
+        NotesWarning,
+        stacklevel=3,
+    )
 
 
 def roll_to_notes(

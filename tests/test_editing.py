@@ -29,6 +29,7 @@ from msa_sk.exceptions import (
     InputError,
     InstrumentError,
     NotesError,
+    NotesWarning,
     NotFittedError,
     ParameterError,
     ScoreWarning,
@@ -162,7 +163,11 @@ def test_an_edit_leaves_sources_and_drops_rolls():
         ),
         (lambda: delete(SCENE, "guitar", indices=[3]), NotesError, "a boolean mask of 3 notes"),
         (lambda: delete(SCENE, "guitar", times=(2, 1)), ParameterError, "the lower one first"),
-        (lambda: shift(SCENE, "guitar", -0.1), NotesError, "an onset at 0 s or later"),
+        (
+            lambda: shift(SCENE, "guitar", -0.1),
+            NotesError,
+            "of the 3 chosen notes of guitar, note 0: expected an onset at 0 s or later",
+        ),
         (lambda: stretch(SCENE, "guitar", -1), ParameterError, r"stretched\(factor\)"),
         (lambda: transpose(SCENE, "guitar", 61), NotesError, "a whole pitch from 0 to 127"),
         (
@@ -430,6 +435,28 @@ def test_logs_that_cannot_be_are_refused_and_change_nothing(log, message, song, 
         session.replay(log)
     assert session.scene is before
     assert session.log == []
+
+
+@pytest.mark.parametrize("name", ["network", "network in windows"])
+def test_what_becomes_of_the_mixture_meanwhile_is_not_heard(name, song, systems):
+    mixture = replace(song[0], audio=song[0].audio.copy())
+    session = EditSession(systems[name], mixture)
+    before = session.scene.sources
+    session.delete("guitar")
+    mixture.audio[:] = 0
+    np.testing.assert_array_equal(session.undo().sources, before)
+
+
+def test_notes_beyond_the_piano_are_told_once(song, systems):
+    high = Notes(np.arange(5.0), np.arange(5.0) + 0.5, [110] * 5)
+    mixture = replace(song[0], notes={**song[0].notes, "piano": high})
+    with pytest.warns(NotesWarning, match="5 notes outside MIDI pitches 21 to 108") as told:
+        session = EditSession(systems["network in windows"], mixture)
+    assert len(told) == 1
+    assert session.scene.notes_of("piano") is high
+    with pytest.warns(NotesWarning) as told:
+        systems["network in windows"].predict([mixture])
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize("window_seconds", [None, 15.0])

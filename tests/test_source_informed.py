@@ -217,6 +217,7 @@ FAULTS = [
     ({"pianno": SHORT}, InstrumentError, "one of .'guitar', 'piano'.*Did you mean 'piano'"),
     ({"piano": SHORT}, AudioError, r"\['piano'\]: expected 8000 samples, as its mix.*got 100"),
     ({"piano": "no such.wav"}, AudioError, "no such.wav"),
+    ({"piano": np.full(8000, np.nan)}, AudioError, r"source.*'piano'.*finite samples"),
 ]
 
 

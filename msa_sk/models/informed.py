@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +27,7 @@ from msa_sk.neural.parameters import extending
 from msa_sk.nn.informed import ScoreInformedModule, SourceInformedModule
 from msa_sk.notes import Notes
 from msa_sk.records import Mixture, Scene, stack_sources, unknown_name
-from msa_sk.rolls import LOWEST_PITCH, N_PITCHES, notes_to_roll
+from msa_sk.rolls import LOWEST_PITCH, N_PITCHES, in_rolls, notes_to_roll, warn_of_left_out
 from msa_sk.score import score_of
 from msa_sk.spectral import Spectrogram, channel_rms
 from msa_sk.templates import harmonic_templates
@@ -99,7 +99,8 @@ class _Informed(NeuralEstimator):
             place = f"{name.replace('y', 'X')}[{i}]"
             if getattr(item.mixture, self._hint) is not None:
                 try:
-                    self._check_hint(item.mixture, [*self.instruments_, *scene.instruments], False)
+                    known = dict.fromkeys((*self.instruments_, *scene.instruments))
+                    self._check_hint(item.mixture, list(known), False)
                 except InputError as error:
                     raise error.within(place) from error
             elif getattr(scene, self._hint) is None:
@@ -268,9 +269,16 @@ class ScoreInformedSeparator(_Informed, MaskInference):
         module.standardise([torch.from_numpy(one["magnitude"]) for one in inputs])
         module.hint_norm.standardise([torch.from_numpy(one["score"]) for one in inputs])
 
+    def _warn_of_score(self, item: Spectrogram, windows: Iterable[tuple[int, np.ndarray]]) -> None:
+        super()._warn_of_score(item, windows)
+        score = score_of(item.mixture, self.instruments_, self.has_rest_)
+        if n_left_out := sum(int(np.sum(~in_rolls(notes))) for notes in score):
+            warn_of_left_out(n_left_out)
+
     def _told(self, item: Spectrogram, first: int, last: int) -> Example:
         score = score_of(item.mixture, self.instruments_, self.has_rest_)
-        return {"score": _rolls(score, item, first, last)}
+        on_keys = [notes.select(in_rolls(notes)) for notes in score]  # others were warned of
+        return {"score": _rolls(on_keys, item, first, last)}
 
 
 @extending(Transcriber, without=["body"])
@@ -392,7 +400,10 @@ class SourceInformedTranscriber(_Informed, Transcriber):
         for row, name in zip(found, self.instruments_, strict=True):
             if name in sources:
                 source = _source_of(item.mixture, name).excerpt(*stretch)
-                magnitude = replace(item, mixture=source).magnitude[:, first - start :]
+                try:
+                    magnitude = replace(item, mixture=source).magnitude[:, first - start :]
+                except AudioError as error:
+                    raise error.within(f"Mixture(sources=)[{name!r}]") from error
                 row[:] = fit_length(magnitude, last - first)
         return {"sources": found}
 
