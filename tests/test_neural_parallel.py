@@ -9,10 +9,19 @@ import numpy as np
 import pytest
 
 SCRIPT = """
-import json, os, sys
+import json, os, signal, sys
+import skorch
 import torch
 from msa_sk import STFT, Cerberus, Scene
 from msa_sk.datasets import make_scenes
+
+
+
+class Killed(skorch.callbacks.Callback):
+    def on_epoch_end(self, net, **given):
+        if os.environ.get("RANK") == "1" and len(net.history) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
 
 torch.set_num_threads(1)
 X, y = make_scenes(7, duration=0.5, sample_rate=8000, random_state=0)
@@ -24,6 +33,7 @@ cerberus = Cerberus(
     validation_fraction=0.3, lr_schedule="halve", batch_norm=seeded,
     max_grad_norm="autoclip", checkpoint=sys.argv[1] + "/training.msa", device="cpu",
     random_state=0 if seeded else None, transformer=STFT(8000, 256, 128),
+    callbacks=[("killed", Killed())] if sys.argv[3:] else (),
 )
 cerberus.fit(X, y)
 weights = {name: value.tolist() for name, value in cerberus.net_.module_.state_dict().items()}
@@ -32,19 +42,24 @@ with open(f"{sys.argv[1]}/{os.environ.get('RANK', 'alone')}.json", "w") as file:
 """
 
 
-def trained(folder, n_processes, seeded):
-    """Return (weights, history) of each process."""
-    folder.mkdir()
+def run(folder, n_processes, *arguments):
+    """Run the script in some processes, and tell how it ended."""
+    folder.mkdir(exist_ok=True)
     script = folder / "script.py"
     script.write_text(SCRIPT)
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_processes}"]
-    subprocess.run(
-        [sys.executable, *(torchrun if n_processes > 1 else []), script, folder, seeded],
+    return subprocess.run(
+        [sys.executable, *(torchrun if n_processes > 1 else []), script, folder, *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=True,
         capture_output=True,
+        text=True,
         timeout=300,
     )
+
+
+def trained(folder, n_processes, seeded):
+    """Return (weights, history) of each process."""
+    run(folder, n_processes, seeded).check_returncode()
     names = [str(rank) for rank in range(n_processes)] if n_processes > 1 else ["alone"]
     return [json.loads((folder / f"{name}.json").read_text()) for name in names]
 
@@ -69,3 +84,13 @@ def test_two_processes_train_as_one(tmp_path):
 def test_two_processes_agree_without_a_seed_and_with_less_to_know(tmp_path):
     first, second = trained(tmp_path / "two", 2, "unseeded")
     assert first == second
+
+
+def test_one_process_that_is_killed_ends_all_and_they_go_on_where_they_were(tmp_path):
+    pytest.importorskip("torch.distributed")
+    ended = run(tmp_path / "killed", 2, "seeded", "killed")
+    assert ended.returncode != 0
+    assert "SIGKILL" in ended.stderr
+    assert not [*(tmp_path / "killed").glob("*.json")]
+    assert (tmp_path / "killed" / "training.msa").exists()
+    assert trained(tmp_path / "killed", 2, "seeded") == trained(tmp_path / "never", 2, "seeded")
