@@ -99,7 +99,8 @@ def verdicts(comparison: Comparison, directions: Iterable[Direction]) -> list[di
     """Say of each direction whether it is found again, by the interval of the difference.
 
     The interval is a bootstrap over songs, paired: "reproduced" if all of it is on the paper's
-    side of zero, "reversed" if all of it is on the other, else "open"; see `verdict`.
+    side of zero, "reversed" if all of it is on the other, else "open"; see `verdict`. A claim of
+    our own, whose difference is infinite, is "confirmed" or "refuted".
     """
     numbers = {song: i for i, song in enumerate(dict.fromkeys(comparison.songs))}
     songs = np.array([numbers[song] for song in comparison.songs])
@@ -134,4 +135,5 @@ def verdicts(comparison: Comparison, directions: Iterable[Direction]) -> list[di
 def verdict(low: float, high: float, paper: float) -> str:
     """Say on which side of zero an interval lies: the paper's, the other, or both."""
     same_side, other_side = (low, -high) if paper > 0 else (-high, low)
-    return "reproduced" if same_side > 0 else "reversed" if other_side > 0 else "open"
+    found, lost = ("reproduced", "reversed") if np.isfinite(paper) else ("confirmed", "refuted")
+    return found if same_side > 0 else lost if other_side > 0 else "open"

@@ -34,6 +34,7 @@ def test_score_options(run_table):
     assert systems_in(rows) == {"vanilla"} | options
     gains = {row["claim"]: row["paper"] for row in rows if "verdict" in row}
     assert gains == {f"vanilla above {option}": None for option in options}
+    assert {row.get("verdict") for row in rows} <= {None, "confirmed", "refuted", "open"}
 
 
 def test_table_4_2(run_table):

@@ -141,9 +141,9 @@ class Cerberus(NeuralEstimator):
         they are solos, give `fit` mixtures as `X_val` and `y_val`.
     sequence_length : int, default=16
         In frames: longer training scenes are cut into sequences of that length; the paper has
-        400. In trainings of minutes, steps of many short sequences from many mixtures learn
-        several times as much as steps of a few long ones. What has to be told apart over
-        longer times than a quarter of a second, as by deep clustering alone, wants longer ones.
+        400. A step of many short sequences hears more mixtures than one of a few long ones,
+        which is what short trainings need. What has to be told apart over longer times than a
+        quarter of a second, as by deep clustering alone, wants longer ones.
         The body "band_split" attends, at predict too, to as many frames around each as this;
         "unet" hears a fixed number of them, the more the more layers it has.
     window_seconds : float, default=30.0
