@@ -57,10 +57,35 @@ def test_all_variants_give_rolls(variant):
     lengths = torch.tensor([5, 9])
     found = module(heard, lengths, told)["roll"]
     assert found.shape == (2, 2, 7, 9)
-    norm = module.norm.mean.clone(), module.hint_norm.mean.clone()
+    norm = module.norm.mean.clone(), module.hint_norm.norm.mean.clone()
     assert all(mean.abs().max() > 0 for mean in norm)
     heard[0, :, 5:], told[0, ..., 5:] = 9.0, 9.0  # in the padding
     torch.testing.assert_close(module(heard, lengths, told)["roll"][0, ..., :5], found[0, ..., :5])
+
+
+def test_sources_have_one_scale():
+    """A bin in which a source was never heard is not blown up when it is."""
+    module = SourceInformedModule(6, 2, 7, variant="vanilla", leaky_rolls=False, **SIZES)
+    heard, told = torch.rand(4, 6, 30), torch.rand(4, 2, 6, 30)
+    told[:, :, 4] = 0  # a bin without any sound
+    module.standardise(list(heard))
+    module.standardise_hints(list(told))
+    values = module.hint_norm.eval()(module.hints_of(told))
+    assert values.mean().item() == pytest.approx(0, abs=1e-4)
+    assert values.square().mean().item() == pytest.approx(1, abs=1e-3)
+    told[0, 0, 4] = 1.0
+    louder = module.hint_norm(module.hints_of(told))
+    assert louder.abs().max() < 2 * values.abs().max()
+    seen = module.hints_of(told)[:, 0]
+    torch.testing.assert_close(seen, module.frames_of(told[:, 0]))
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_training_begins_with_sources_of_variance_1(data, batch_norm):
+    parameters = {**TINY, "lr": 1e-30, "batch_norm": batch_norm}
+    module = SourceInformedTranscriber(**parameters).fit(*data).net_.module_
+    assert module.hint_norm.mean.item() < 0  # of bins that are softer than the mixture's
+    assert module.hint_norm.std.item() > 0.5
 
 
 def test_rolls_of_leaky_relus():
@@ -208,7 +233,9 @@ def test_in_windows_it_finds_what_it_finds_in_the_whole(variant):
     pieces = list(system.set_params(window_seconds=2.0).stream(X[0]))
     rolls = np.concatenate([piece.rolls for piece in pieces], axis=-1)
     assert len(pieces) == 3
-    assert np.abs(rolls - whole.rolls).max() < 0.02
+    off = np.abs(rolls - whole.rolls)
+    assert off.mean() < 0.001
+    assert off.max() < 0.1  # of what a recurrent network remembers from the window before
 
 
 SHORT = np.zeros(100, np.float32)

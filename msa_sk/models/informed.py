@@ -41,10 +41,12 @@ _CHAPTER_4 = {"hint_size": 600, "hint_layers": 2, "hint_features": 512}
 class _Informed(NeuralEstimator):
     """What systems have in common that are told of each source: its score, or its sound.
 
-    A subclass says in ``_hint`` which field of a Mixture that is, and of a Scene.
+    A subclass says in ``_hint`` which field of a Mixture that is, and of a Scene, and in
+    ``_input`` by which name the network takes it.
     """
 
     _hint: str
+    _input: str
     _constraints_of_hints: dict[str, list] = {
         "variant": [StrOptions({"vanilla", "processed", "residual"})],
         **{name: [whole(1)] for name in ("hint_size", "hint_layers", "hint_features")},
@@ -111,6 +113,11 @@ class _Informed(NeuralEstimator):
                     f"Pass Mixture(audio, {self._hint}={{...}}).",
                 )
         return super()._select(items, scenes, name)
+
+    def _before_training(self, module: Any, dataset: SceneDataset) -> None:
+        inputs = [one for one, _ in some_examples(dataset)]
+        module.standardise([torch.from_numpy(one["magnitude"]) for one in inputs])
+        module.standardise_hints([torch.from_numpy(one[self._input]) for one in inputs])
 
     def _start_from(self, start: dict[str, Any]) -> None:
         if list(self.instruments_) != start["instruments"]:
@@ -197,6 +204,7 @@ class ScoreInformedSeparator(_Informed, MaskInference):
     """
 
     _hint = "notes"
+    _input = "score"
     _own = {
         **_OF_HINTS,
         "roll_input": "harmonics",
@@ -264,11 +272,6 @@ class ScoreInformedSeparator(_Informed, MaskInference):
         ]
         return {"score": _rolls(score, spectrogram, 0, levelled.magnitude.shape[-1])}
 
-    def _before_training(self, module: Any, dataset: SceneDataset) -> None:
-        inputs = [one for one, _ in some_examples(dataset)]
-        module.standardise([torch.from_numpy(one["magnitude"]) for one in inputs])
-        module.hint_norm.standardise([torch.from_numpy(one["score"]) for one in inputs])
-
     def _warn_of_score(self, item: Spectrogram, windows: Iterable[tuple[int, np.ndarray]]) -> None:
         super()._warn_of_score(item, windows)
         score = score_of(item.mixture, self.instruments_, self.has_rest_)
@@ -299,9 +302,10 @@ class SourceInformedTranscriber(_Informed, Transcriber):
     hint_features : int, default=128
         Numbers that these make of the spectra in each frame; the paper has 512.
     batch_norm : bool, default=True
-        Whether each bin, of the mixture and of each source, is normalized in each batch, and
-        then scaled as is learnt (section 4.3.5). What `predict` normalizes by are running means
-        of that, which begin at the mean and variance of the mixture's bins over training data.
+        Whether inputs are normalized in each batch, and then scaled as is learnt (section
+        4.3.5): each bin of the mixture, and all bins of all sources by one scale. What `predict`
+        normalizes by are running means of that, which begin at the mean and variance of training
+        data.
 
     Attributes
     ----------
@@ -336,6 +340,7 @@ class SourceInformedTranscriber(_Informed, Transcriber):
     """
 
     _hint = "sources"
+    _input = "sources"
     _own = {**_OF_HINTS, "batch_norm": True}
     _presets = {"chapter4": {**Transcriber._presets["chapter4"], **_CHAPTER_4}}
     _parameter_constraints = {

@@ -55,7 +55,7 @@ class HintModule(nn.Module):
 class InformedModule(StandardisedInput):
     """Base class of networks whose body sees the mixture and hints of each source, side by side.
 
-    A subclass makes its ``heads`` and says what hints are.
+    A subclass makes its ``heads`` and says in `hints_of` what hints are.
 
     Parameters
     ----------
@@ -68,11 +68,10 @@ class InformedModule(StandardisedInput):
     hidden_size, n_layers, dropout
         Of the body, as in `BLSTM`.
     batch_norm : bool
-        Whether the mixture's bins are normalized in each batch; hints are by `hint_norm`.
+        Whether the mixture's bins, and hints by one scale, are normalized in each batch.
     hint_size, hint_layers, hint_features : int
         Of the `HintModule`.
     input_scale : {"log", "magnitude"}
-    hint_norm : nn.Module
     """
 
     def __init__(
@@ -89,11 +88,10 @@ class InformedModule(StandardisedInput):
         hint_layers: int,
         hint_features: int,
         input_scale: str,
-        hint_norm: nn.Module,
     ):
         super().__init__(n_bins, input_scale)
         self.norm = InputNorm(n_bins) if batch_norm else nn.Identity()
-        self.hint_norm = hint_norm
+        self.hint_norm = SharedNorm(batch_norm)
         self.hints: HintModule | None = None
         if variant != "vanilla":
             self.hints = HintModule(
@@ -102,6 +100,14 @@ class InformedModule(StandardisedInput):
         n_told = n_hints if self.hints is None else hint_features
         self.body = BLSTM(n_bins + n_told, hidden_size, n_layers, dropout)
         self.heads = nn.ModuleDict()
+
+    def hints_of(self, told: Tensor) -> Tensor:
+        """Return hints, of any shape, before they are normalized."""
+        return told
+
+    def standardise_hints(self, told: Sequence[Tensor]) -> None:
+        """Bring these to mean 0 and variance 1; after `standardise`."""
+        self.hint_norm.standardise([self.hints_of(one) for one in told])
 
     def features_of(self, magnitude: Tensor, hints: Tensor, lengths: Tensor) -> Tensor:
         """Return what the body makes of mixtures and hints.
@@ -129,7 +135,8 @@ class SharedNorm(nn.Module):
     """Bring all inputs to mean 0 and variance 1 together, by one mean and one variance.
 
     Of a roll each pitch by itself would not do: those that training has not heard have variance
-    0, and what is rare would be loud.
+    0, and what is rare would be loud. So it is with the bins of sources, most of which are silent
+    most of the time.
 
     Parameters
     ----------
@@ -172,13 +179,9 @@ class ScoreInformedModule(InformedModule):
         How much each bin belongs to a pitch, 0 to 1. Where it is given, bins are a source's by so
         much more while its notes are on: that is added to masks before their activation, times
         gains of each source's bins, which are learnt.
-    batch_norm : bool
-        Whether bins, and rolls by one scale, are normalized in each batch.
     **parameters
         Of the `InformedModule`.
     """
-
-    hint_norm: SharedNorm
 
     def __init__(
         self,
@@ -188,17 +191,10 @@ class ScoreInformedModule(InformedModule):
         n_pitches: int,
         *,
         mask_activation: str,
-        batch_norm: bool,
         harmonics: Tensor | None = None,
         **parameters: Any,
     ):
-        super().__init__(
-            n_bins,
-            n_instruments * n_pitches,
-            batch_norm=batch_norm,
-            hint_norm=SharedNorm(batch_norm),
-            **parameters,
-        )
+        super().__init__(n_bins, n_instruments * n_pitches, **parameters)
         head = MaskHead(self.body.n_features, n_bins, n_sources, mask_activation)
         self.heads["mask"] = head
         self.gain = None
@@ -249,8 +245,6 @@ class SourceInformedModule(InformedModule):
     n_bins, n_instruments, n_pitches : int
     leaky_rolls : bool
         As in `RollHead`.
-    batch_norm : bool
-        Whether bins, of the mixture and of each source, are normalized in each batch.
     **parameters
         Of the `InformedModule`.
     """
@@ -262,15 +256,16 @@ class SourceInformedModule(InformedModule):
         n_pitches: int,
         *,
         leaky_rolls: bool,
-        batch_norm: bool,
         **parameters: Any,
     ):
-        n_hints = n_instruments * n_bins
-        hint_norm = InputNorm(n_hints) if batch_norm else nn.Identity()
-        super().__init__(n_bins, n_hints, batch_norm=batch_norm, hint_norm=hint_norm, **parameters)
+        super().__init__(n_bins, n_instruments * n_bins, **parameters)
         self.heads["roll"] = RollHead(
             self.body.n_features, n_pitches, n_instruments, leaky=leaky_rolls
         )
+
+    def hints_of(self, told: Tensor) -> Tensor:
+        """Return frames of sources (..., n_frames, n_bins), as those of the mixture are seen."""
+        return self.frames_of(told.flatten(0, -3)).unflatten(0, told.shape[:-2])
 
     def forward(
         self,
@@ -293,6 +288,5 @@ class SourceInformedModule(InformedModule):
         heads : dict
             ``"roll"`` (n_batch, n_instruments, n_pitches, n_frames), as `RollHead` gives them.
         """
-        seen = self.frames_of(sources.flatten(0, 1)).unflatten(0, sources.shape[:2])
-        hints = seen.transpose(1, 2).flatten(2)
+        hints = self.hints_of(sources).transpose(1, 2).flatten(2)
         return {"roll": self.heads["roll"](self.features_of(magnitude, hints, lengths))}
