@@ -4,21 +4,16 @@ import hashlib
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from msa_sk._arguments import check_absent, check_file, check_folder, making
 
-_NEW = 60.0  # seconds in which a file may be there that is not yet locked
-
 
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Give a temporary path beside `path`; move it there once the block has succeeded.
-
-    Those of killed writers are removed, a minute after their last word.
 
     Raises
     ------
@@ -26,14 +21,12 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         As `check_file` and `begin_file` do, before the block.
     """
     target = check_file(path)
-    _remove_abandoned(target)
     temporary = begin_file(target)
     try:
-        with _alone_in(temporary, wait=False):
-            yield temporary
-            with open(temporary, "rb+") as written:
-                os.fsync(written.fileno())
-            os.replace(temporary, target)
+        yield temporary
+        with open(temporary, "rb+") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -111,28 +104,26 @@ def _working_folder(target: Path) -> Iterator[Path]:
 
 
 def _remove_abandoned(target: Path) -> None:
-    """Remove temporary folders and files in which nobody works any more."""
+    """Remove temporary folders in which nobody works any more."""
     for home in (target.parent, target):
         for left in home.glob(f"{_beginning(target)}*"):
-            with suppress(OSError), _alone_in(left, wait=False) as is_alone:
-                if is_alone and left.is_dir():
+            with _alone_in(left, wait=False) as is_alone:
+                if is_alone:
                     shutil.rmtree(left, ignore_errors=True)
-                elif is_alone and time.time() - left.stat().st_mtime > _NEW:
-                    left.unlink()
 
 
 @contextmanager
-def _alone_in(place: Path, wait: bool = True) -> Iterator[bool]:
-    """Wait for whoever is in such a block with the same place, or do not; tell who is alone.
+def _alone_in(folder: Path, wait: bool = True) -> Iterator[bool]:
+    """Wait for whoever is in such a block with the same folder, or do not; tell who is alone.
 
-    Nobody waits, or is, where nothing can be locked: on Windows, and on some network disks.
+    Nobody waits, or is, where folders cannot be locked: on Windows, and on some network disks.
     """
     with ExitStack() as stack:
         is_alone = False
         with suppress(ImportError, OSError):
             import fcntl
 
-            handle = os.open(place, os.O_RDONLY)
+            handle = os.open(folder, os.O_RDONLY)
             stack.callback(os.close, handle)
             fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             stack.callback(fcntl.flock, handle, fcntl.LOCK_UN)  # forks may hold it open

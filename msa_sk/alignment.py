@@ -17,11 +17,10 @@ from msa_sk.spectral import STFT
 _FURTHEST, _CLOSE = 2.0, 0.1  # seconds: shifts that are tried, and those that do not matter
 _SLACK = 0.03  # seconds by which a pitch may get louder before its note begins, or after
 _LEAST_ONSETS = 8  # at different times; fewer tell nothing
-_LEAST_NOTES = 16  # that are at odds with the sound, or it is chance
+_LEAST_NOTES = 16  # fewer may be at odds with the sound by chance
 # By how much a shift has to fit better: in standard errors of the mean over notes, and as a share.
 _SURE, _BY = 4.0, 0.2
-# In standard errors, how much louder pitches get where notes begin: less, and nothing fits.
-_ANY = 3.0
+_LEAST_RISE = 3.0  # in standard errors: how much louder pitches get where notes begin
 _DECAY = 2.0  # seconds that a note may go on sounding after its end
 
 
@@ -29,7 +28,12 @@ class Fit(NamedTuple):
     """How the notes of a score lie in a sound."""
 
     lag: float  # seconds by which they come too early; below 0, too late; 0 if they may be right
-    clear: bool  # pitches get louder where they begin, or there are too few to tell
+    clear: bool | None  # whether pitches get louder where they begin; None if too few do to tell
+
+    @property
+    def tells(self) -> bool:
+        """Whether something is known."""
+        return self.lag != 0 or self.clear is not None
 
 
 def warn_of_misfit(
@@ -37,6 +41,7 @@ def warn_of_misfit(
     score: Mapping[str, Notes],
     windows: Iterable[tuple[int, np.ndarray]],
     transformer: STFT,
+    complete: bool = True,
 ) -> None:
     """Warn of a score that is not that of its mixture, or shifted in time, or far too short.
 
@@ -52,11 +57,13 @@ def warn_of_misfit(
         Stretches of the mixture, and the frame that each begins with.
     transformer : STFT
         What the magnitudes are of.
+    complete : bool, default=True
+        Whether the score is meant to have all that is heard. Else it is not too short.
 
     Warns
     -----
     ScoreWarning
-        Saying by how many seconds.
+        Of a shift, by how many seconds; of a score that is too short, from when to when it is.
     """
     played = [notes for notes in score.values() if len(notes)]
     if not played:
@@ -65,33 +72,36 @@ def warn_of_misfit(
     end = max(float(notes.offset.max()) for notes in played)
     parts = (begin - _CLOSE) * transformer.frame_rate, (end + _DECAY) * transformer.frame_rate
     energy = np.zeros(3)  # before, during and after the score
-    fit = None
+    found = None
     for first, magnitude in windows:
+        if found is None or not found.tells:
+            found = score_fit(magnitude, score, transformer, first)
+        elif not complete:
+            break
         place = np.searchsorted(parts, first + np.arange(magnitude.shape[1]))
         energy += np.bincount(place, np.square(magnitude, dtype=float).sum(axis=0), 3)
-        fit = fit or score_fit(magnitude, score, transformer, first)
-    _warn(mixture, fit, energy, begin, end)
-
-
-def _warn(mixture: Mixture, fit: Fit | None, energy: np.ndarray, begin: float, end: float) -> None:
-    said = []
-    if fit and fit.lag:
+    said = [] if found is None else _misfit(found)
+    if complete and energy[1] < energy.sum() / 2:
         said.append(
-            f"The notes of {mixture!r} seem to come {abs(fit.lag):.2f} s too "
-            f"{'early' if fit.lag > 0 else 'late'}: moved by {fit.lag:+.2f} s they fit the sound."
-        )
-    elif fit and not fit.clear:
-        said.append(
-            f"The notes of {mixture!r} do not seem to be those of this sound: their pitches get "
-            "no louder where they begin. Check that the score is of this recording, at its tempo."
-        )
-    if 2 * (energy[0] + energy[2]) > energy.sum():
-        said.append(
-            f"The notes of {mixture!r} are from {begin:.2f} to {end:.2f} s, and more than half of "
-            "the sound's energy is not. Check that the score is all of this recording's."
+            f"are from {begin:.2f} to {end:.2f} s, and more than half of the sound's energy lies "
+            "outside. Check that the score is all of this recording's."
         )
     for message in said:
-        warnings.warn(message, ScoreWarning, stacklevel=3)
+        warnings.warn(f"The notes of {mixture!r} {message}", ScoreWarning, stacklevel=2)
+
+
+def _misfit(found: Fit) -> list[str]:
+    if found.lag:
+        return [
+            f"seem to come {abs(found.lag):.2f} s too {'early' if found.lag > 0 else 'late'}: "
+            f"moved by {found.lag:+.2f} s they fit the sound."
+        ]
+    if found.clear is False:
+        return [
+            "do not seem to be those of this sound: their pitches get no louder where they begin. "
+            "Check that the score is of this recording, at its tempo."
+        ]
+    return []
 
 
 def score_fit(
@@ -101,8 +111,8 @@ def score_fit(
 
     A shift fits as well as pitches get louder, on average, about where their notes would then
     begin. It has to fit clearly better than none, for the same notes. Shifts of up to 2 s are
-    tried, or of a quarter of the stretch. It is clear if that is 3 standard
-    errors of the mean over notes, or if fewer than 16 notes begin.
+    tried, or of a quarter of the stretch. Whether the notes fit at all is clear by how much louder
+    pitches get, on average: by 3 standard errors of that mean, or more.
 
     Parameters
     ----------
@@ -149,14 +159,16 @@ def score_fit(
     unmoved = furthest - close + fit[furthest - close : furthest + close + 1].argmax()
     both = inside[best] & inside[unmoved]
     if both.sum() < _LEAST_ONSETS:
-        return Fit(0.0, clear=True)
+        return Fit(0.0, clear=None)
     lead = rise[best, both] - rise[unmoved, both]
     enough = max(_SURE * lead.std() / np.sqrt(len(lead)), _BY * fit[best])
     if lead.mean() > enough:
         return Fit(float(shifts[best] / rate), clear=True)
     rise = rise[unmoved, inside[unmoved]]
+    if len(rise) < _LEAST_NOTES:
+        return Fit(0.0, clear=None)
     error = rise.std() / np.sqrt(len(rise))
-    return Fit(0.0, clear=len(rise) < _LEAST_NOTES or bool(rise.mean() > _ANY * error))
+    return Fit(0.0, clear=bool(rise.mean() > _LEAST_RISE * error))
 
 
 def _rises(magnitude: np.ndarray, transformer: STFT, percussive: bool) -> np.ndarray:

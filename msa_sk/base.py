@@ -35,7 +35,7 @@ from msa_sk.notes import Notes
 from msa_sk.records import Mixture, Scene, stack_sources, unknown_name
 from msa_sk.score import score_of
 from msa_sk.spectral import STFT, Spectrogram
-from msa_sk.stems import check_kept, is_file_name, stem_file, write_scenes
+from msa_sk.stems import check_kept, is_file_name, write_scenes
 from msa_sk.windows import join_scenes
 
 # Below this the mixture is said to be the sum of the wanted sources: quantised files differ so.
@@ -260,7 +260,7 @@ class SceneEstimator(BaseEstimator):
         ------
         InputError
             If a folder exists already, or is a file, or its disk has no room, or a mixture
-            takes too much memory, or would be overwritten by what is found in it.
+            takes too much memory, or is read from a file that would be overwritten.
         """
         self._check_fitted()
         check_parameters(self)
@@ -274,7 +274,7 @@ class SceneEstimator(BaseEstimator):
         if not overwrite:
             for folder in folders:
                 check_absent(folder)
-        check_kept(mixtures, [folder / stem_file(name) for folder in folders for name in wanted])
+        check_kept(mixtures, folders, wanted)
         gigabytes = [self._memory(item) / 1e9 for item in items]
         for item, needed in zip(items, gigabytes, strict=True):
             if max_memory_gb is not None and needed > max_memory_gb:

@@ -2,7 +2,7 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -14,6 +14,7 @@ import numpy as np
 from msa_sk._validation import check_parameters
 from msa_sk.notes import Notes
 from msa_sk.records import Mixture, Scene
+from msa_sk.rolls import warn_of_left_out
 from msa_sk.spectral import Spectrogram
 from msa_sk.streams import ResampleStream
 from msa_sk.windowed import WindowedEstimator
@@ -51,7 +52,9 @@ class Retouch:
     Warns
     -----
     ScoreWarning
-        If the notes seem not to be those of the sound, or to be shifted in time.
+        If the notes seem not to be those of the sound, to be shifted in time, or far too few.
+    NotesWarning
+        If the system leaves notes out; from `separate` too, if they are more than before.
     """
 
     def __init__(self, system: WindowedEstimator, mixture: Mixture):
@@ -60,14 +63,15 @@ class Retouch:
         self._system = system
         seconds = system.window_seconds or math.inf
         is_long = self._item.mixture.duration > seconds
-        if not is_long:  # else its spectra are kept
-            self._item = _held(self._item)
         windows = Windows(self._item, seconds)
         self._parts: _Whole | _InWindows | None = None
         if (level := windows.level()) > 0:
             self._parts = (
                 _InWindows(system, windows, level) if is_long else _Whole(system, windows)
             )
+            system._warn_of_score(self._item, self._parts.heard())
+        self._n_left_out = system._n_left_out(self._item.mixture)
+        self._item = _held(self._item, is_long)
 
     def separate(self, notes: Mapping[str, Notes]) -> Scene:
         """Return what `predict` gives for the mixture with these notes.
@@ -79,15 +83,26 @@ class Retouch:
         """
         item = replace(self._item, mixture=replace(self._item.mixture, notes=notes))
         self._system._notes_given(item.mixture)  # fit
+        n_left_out = self._system._n_left_out(item.mixture)
+        if n_left_out > self._n_left_out:
+            warn_of_left_out(n_left_out)
+        self._n_left_out = n_left_out
         if self._parts is None:  # silence
             return self._system._predict_item(item)
         return self._system._check_finite(self._parts.separate(item), item.mixture)
 
 
-def _held(item: Spectrogram) -> Spectrogram:
-    """Return the same of samples that nobody else can change."""
+def _held(item: Spectrogram, is_long: bool) -> Spectrogram:
+    """Return the same of samples that nobody else can change.
+
+    Of a long mixture spectra are kept, and its samples are not asked for again, but how many.
+    """
     mixture = item.mixture
-    samples = mixture.read().copy()
+    if is_long:
+        channels = () if mixture.n_channels == 1 else (mixture.n_channels,)
+        samples = np.broadcast_to(np.float32(0), (*channels, mixture.n_samples))
+    else:
+        samples = mixture.read().copy()
     return replace(item, mixture=replace(mixture, audio=samples, sample_rate=mixture.rate))
 
 
@@ -116,7 +131,10 @@ class _Whole:
     def __init__(self, system: WindowedEstimator, windows: Windows):
         self._magnitude = system._whole_magnitude(windows.spectrogram)
         self._looks = _Looks(system, 1)
-        system._warn_of_score(windows.spectrogram, [(0, self._magnitude)])
+
+    def heard(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Give what is heard, and the frame that it begins with."""
+        yield 0, self._magnitude
 
     def separate(self, item: Spectrogram) -> Scene:
         system = self._looks.system
@@ -129,17 +147,21 @@ class _InWindows:
     """A mixture that is longer than a window."""
 
     def __init__(self, system: WindowedEstimator, windows: Windows, level: float):
-        self._windows, self._level = windows, level
+        self._level = level
         self._bounds = windows.bounds
         self._spectra = list(windows.spectra())
         n_windows = len(self._bounds)
         magnitudes = (system._magnitude(spectrum, level) for spectrum in self._spectra)
         survey = system._survey(windows.spectrogram, magnitudes, n_windows)
+        self._windows = replace(windows, spectrogram=_held(windows.spectrogram, is_long=True))
         self._looks = _Looks(system, n_windows, survey)
         # What came out at each window, and of what.
         self._ready: list[tuple[tuple, np.ndarray] | None] = [None] * n_windows
-        heard = ((first, self._magnitude(k)) for k, (first, _) in enumerate(self._bounds))
-        system._warn_of_score(windows.spectrogram, heard)
+
+    def heard(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Give what is heard in each window, and the frame that it begins with."""
+        for k, (first, _) in enumerate(self._bounds):
+            yield first, self._magnitude(k)
 
     def separate(self, item: Spectrogram) -> Scene:
         system, mixture = self._looks.system, item.mixture

@@ -13,12 +13,12 @@ import numpy as np
 from msa_sk._arguments import check_folder
 from msa_sk._files import atomic_path, complete_folder
 from msa_sk.audio import sample_bytes, write_blocks
-from msa_sk.clips import clips_of
+from msa_sk.clips import Clip, clips_of
 from msa_sk.exceptions import AudioError, ClippingWarning, InputError, InstrumentError
 from msa_sk.midi import write_midi
-from msa_sk.records import Mixture, Scene
+from msa_sk.records import Mixture, Scene, examples_of
 
-_ABOUT = "scene.json"
+_ABOUT, _NOTES = "scene.json", "scene.mid"
 _BLOCK = 2**18  # samples
 
 
@@ -74,7 +74,7 @@ def write_scenes(
                 repr(first), "names that can name a file", repr(name), "Rename the instrument."
             )
     with complete_folder(directory, _earlier_files, overwrite) as temporary:
-        stems = [_Stem(temporary / stem_file(name)) for name in first.instruments]
+        stems = [_Stem(temporary / _stem_file(name)) for name in first.instruments]
         for scene in itertools.chain([first], scenes):
             if scene.sources is not None:
                 stretch = [scene.source(name) for name in scene.instruments]
@@ -88,7 +88,7 @@ def write_scenes(
             written += [stem.finish(scene.sample_rate, subtype, gain) for stem in stems]
         if scene.notes is not None:
             notes = dict(zip(scene.instruments, scene.notes, strict=True))
-            written.append(write_midi(temporary / "scene.mid", notes))
+            written.append(write_midi(temporary / _NOTES, notes))
         about = {
             "instruments": list(scene.instruments),
             "sample_rate": scene.sample_rate,
@@ -114,28 +114,51 @@ def is_file_name(name: str) -> bool:
     return Path(name).name == name and name not in ("", ".", "..") and "\0" not in name
 
 
-def stem_file(instrument: str) -> str:
+def _stem_file(instrument: str) -> str:
     """Return the name of an instrument's file."""
     return f"{instrument}.wav"
 
 
-def check_kept(mixtures: Iterable[Mixture], written: Iterable[Path]) -> None:
-    """Refuse to write where any of the mixtures is read from.
+def check_kept(mixtures: Iterable[Mixture], folders: Iterable[Path], names: Iterable[str]) -> None:
+    """Refuse to write where any of the mixtures, or what it brings along, is read from.
+
+    Parameters
+    ----------
+    mixtures : iterable of Mixture
+    folders : iterable of Path
+        Into which scenes are to be written; what earlier ones left there will go.
+    names : iterable of str
+        Of instruments.
 
     Raises
     ------
     InputError
     """
-    places = {path.resolve() for path in written}
+    stems = [_stem_file(name) for name in names]
+    places = {
+        (folder / file).resolve()
+        for folder in folders
+        for file in (*stems, _NOTES, *_earlier_files(folder))
+    }
     for mixture in mixtures:
-        for clip in clips_of(mixture.audio) or ():
+        for clip in _clips_in(mixture):
             if Path(clip.path).resolve() in places:
                 raise InputError(
                     repr(mixture),
-                    "a recording that no stem will overwrite",
+                    "recordings that no stem will overwrite",
                     f"{os.fspath(clip.path)}, where one goes",
                     "Choose another directory.",
                 )
+
+
+def _clips_in(mixture: Mixture) -> Iterator[Clip]:
+    """Give the files that a mixture is read from, its sources and its examples too."""
+    for audio in (mixture.audio, *(mixture.sources or {}).values()):
+        yield from clips_of(audio) or ()
+    if mixture.query is not None:
+        for example in examples_of(mixture.query, mixture.sample_rate, "Mixture(query=)"):
+            if isinstance(example, Mixture):
+                yield from clips_of(example.audio) or ()
 
 
 class _Stem:

@@ -17,6 +17,7 @@ from msa_sk.decoding import NoteDecoder
 from msa_sk.exceptions import InputError
 from msa_sk.notes import Notes
 from msa_sk.records import Mixture, Scene
+from msa_sk.rolls import warn_of_left_out
 from msa_sk.spectral import Spectrogram, channel_rms
 from msa_sk.streams import ResampleStream, read_blocks
 from msa_sk.windows import Heads, Inverse, Windows, crossfade
@@ -96,8 +97,19 @@ class WindowedEstimator(SpectralEstimator):
         return self._scene_of(magnitude, item)
 
     def _warn_of_score(self, item: Spectrogram, windows: Iterable[tuple[int, np.ndarray]]) -> None:
-        if self._scene_tags().get("score_informed"):
-            warn_of_misfit(item.mixture, item.mixture.notes or {}, windows, self.transformer_)
+        """Warn of a score that does not fit, and of notes that are left out."""
+        if not self._scene_tags().get("score_informed"):
+            return
+        mixture = item.mixture
+        score = mixture.notes or {}
+        complete = score.keys() >= {*self.instruments_} and not getattr(self, "has_rest_", False)
+        warn_of_misfit(mixture, score, windows, self.transformer_, complete)
+        if n_left_out := self._n_left_out(mixture):
+            warn_of_left_out(n_left_out)
+
+    def _n_left_out(self, mixture: Mixture) -> int:
+        """Return how many notes of a score the system cannot be told; none, as a rule."""
+        return 0
 
     def _scene_of(self, magnitude: np.ndarray, item: Spectrogram, survey: Any = None) -> Scene:
         """Return the scene of a mixture in one piece, from what `_look` takes."""

@@ -438,12 +438,18 @@ def test_logs_that_cannot_be_are_refused_and_change_nothing(log, message, song, 
 
 
 @pytest.mark.parametrize("name", ["network", "network in windows"])
-def test_what_becomes_of_the_mixture_meanwhile_is_not_heard(name, song, systems):
-    mixture = replace(song[0], audio=song[0].audio.copy())
+@pytest.mark.parametrize("in_file", [False, True])
+def test_what_becomes_of_the_mixture_meanwhile_is_not_heard(
+    name, in_file, song, systems, tmp_path
+):
+    audio = song[0].audio.copy()
+    path = write_audio(tmp_path / "song.wav", audio, RATE, "FLOAT")
+    mixture = Mixture(path if in_file else audio, None if in_file else RATE, notes=song[0].notes)
     session = EditSession(systems[name], mixture)
     before = session.scene.sources
     session.delete("guitar")
-    mixture.audio[:] = 0
+    audio[:] = 0
+    path.unlink()
     np.testing.assert_array_equal(session.undo().sources, before)
 
 
@@ -454,6 +460,11 @@ def test_notes_beyond_the_piano_are_told_once(song, systems):
         session = EditSession(systems["network in windows"], mixture)
     assert len(told) == 1
     assert session.scene.notes_of("piano") is high
+    with pytest.warns(NotesWarning, match="6 notes outside") as told:
+        session.add("piano", onset=1.0, offset=2.0, pitch=115)
+    assert len(told) == 1
+    session.shift("piano", 0.1, pitches=115)
+    session.undo()
     with pytest.warns(NotesWarning) as told:
         systems["network in windows"].predict([mixture])
     assert len(told) == 1

@@ -13,7 +13,6 @@ import pytest
 import soundfile
 
 from msa_sk import MixtureBaseline, Scene
-from msa_sk._files import atomic_path
 from msa_sk.audio import write_audio
 from msa_sk.datasets import cache_resampled, make_scenes
 from msa_sk.exceptions import InputError
@@ -104,33 +103,6 @@ def test_what_a_killed_writer_has_left_goes(tmp_path, existed):
     scene(0.3, "piano").write(folder)
     assert not [*tmp_path.rglob(".tmp-*")]
     assert levels(folder) == {"piano": 0.3}
-
-
-@pytest.mark.skipif(os.name == "nt", reason="files cannot be locked")
-def test_the_file_of_a_killed_writer_goes_and_that_of_a_living_one_stays(tmp_path):
-    code = """
-        import os, signal
-        from msa_sk._files import atomic_path
-
-        with atomic_path("a.txt") as temporary:
-            temporary.write_text("half")
-            os.kill(os.getpid(), signal.SIGKILL)
-    """
-    killed = [sys.executable, "-c", textwrap.dedent(code)]
-    assert subprocess.run(killed, cwd=tmp_path, timeout=180).returncode == -signal.SIGKILL
-    (left,) = tmp_path.glob(".tmp-*")
-    with atomic_path(tmp_path / "a.txt") as first, atomic_path(tmp_path / "a.txt") as second:
-        assert left.exists()  # so new that its writer may be about to lock it
-        os.utime(left, (0, 0))
-        os.utime(first, (0, 0))
-        with atomic_path(tmp_path / "a.txt") as third:
-            assert not left.exists()
-            assert first.exists()
-            third.write_text("3")
-        second.write_text("2")
-        first.write_text("1")
-    assert (tmp_path / "a.txt").read_text() == "1"
-    assert os.listdir(tmp_path) == ["a.txt"]
 
 
 @pytest.mark.parametrize("existed", [False, True])

@@ -1,5 +1,6 @@
 """Floor and ceiling."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -126,10 +127,20 @@ def test_a_recording_is_not_replaced_by_what_is_found_in_it(scenes, tmp_path):
     stem = folder / "piano.wav"
     before = stem.read_bytes()
     part = Mixture((Clip(stem),))
-    with pytest.raises(InputError, match="expected a recording that no stem will overwrite"):
+    with pytest.raises(InputError, match="expected recordings that no stem will overwrite"):
         baseline.predict_to_files([part], tmp_path, overwrite=True)
     with pytest.raises(InputError, match="stem will overwrite"):  # nor what is found in another
         baseline.predict_to_files([X[0], stem], tmp_path, overwrite=True)
+    drums = folder / "drums.wav"  # would go with the scene before
+    for mixture in (
+        drums,
+        replace(X[1], sources={"drums": drums}),
+        replace(X[1], query=drums),
+    ):
+        with pytest.raises(InputError, match="stem will overwrite"):
+            baseline.predict_to_files(
+                [X[0], mixture], tmp_path, overwrite=True, instruments=["piano"]
+            )
     baseline.predict_to_files([part], tmp_path / "again")
     assert stem.read_bytes() == before
 

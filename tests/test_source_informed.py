@@ -24,7 +24,7 @@ from msa_sk.audio import rms, write_audio
 from msa_sk.datasets import make_scenes
 from msa_sk.decoding import NoteDecoder
 from msa_sk.exceptions import AudioError, InputError, InstrumentError, ParameterError
-from msa_sk.neural.data import window_norm
+from msa_sk.neural.data import collate, some_examples, window_norm
 from msa_sk.nn.heads import RollHead
 from msa_sk.nn.informed import SourceInformedModule
 from msa_sk.nn.losses import roll_loss
@@ -84,8 +84,19 @@ def test_sources_have_one_scale():
 def test_training_begins_with_sources_of_variance_1(data, batch_norm):
     parameters = {**TINY, "lr": 1e-30, "batch_norm": batch_norm}
     module = SourceInformedTranscriber(**parameters).fit(*data).net_.module_
-    assert module.hint_norm.mean.item() < 0  # of bins that are softer than the mixture's
-    assert module.hint_norm.std.item() > 0.5
+    system = SourceInformedTranscriber(**parameters)
+    items = system.fit(*data)._accept_training(data[0])
+    batch, _ = collate([(one, {}) for one, _ in some_examples(system._dataset(items, data[1]))])
+    scaled = (module.hints_of(batch["sources"]) - module.hint_norm.mean) / module.hint_norm.std
+    assert scaled.mean().item() == pytest.approx(0, abs=1e-4)
+    assert scaled.square().mean().item() == pytest.approx(1, abs=1e-3)
+
+
+def test_hints_are_standardised_where_the_network_is():
+    module = SourceInformedModule(6, 2, 7, variant="vanilla", leaky_rolls=False, **SIZES)
+    module.to("meta")
+    module.standardise([torch.rand(6, 30)])
+    module.standardise_hints([torch.rand(2, 6, 30)])
 
 
 def test_rolls_of_leaky_relus():

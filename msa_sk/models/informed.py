@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +27,7 @@ from msa_sk.neural.parameters import extending
 from msa_sk.nn.informed import ScoreInformedModule, SourceInformedModule
 from msa_sk.notes import Notes
 from msa_sk.records import Mixture, Scene, stack_sources, unknown_name
-from msa_sk.rolls import LOWEST_PITCH, N_PITCHES, in_rolls, notes_to_roll, warn_of_left_out
+from msa_sk.rolls import LOWEST_PITCH, N_PITCHES, in_rolls, notes_to_roll
 from msa_sk.score import score_of
 from msa_sk.spectral import Spectrogram, channel_rms
 from msa_sk.templates import harmonic_templates
@@ -188,7 +188,7 @@ class ScoreInformedSeparator(_Informed, MaskInference):
 
     `predict` refuses a score with notes of an instrument that training did not have, or that begin
     after the mixture has ended. Of one that seems to be shifted in time, of another recording or
-    tempo, or far too short, it warns with a ScoreWarning that says so in seconds.
+    tempo, or far too short, it warns with a ScoreWarning.
 
     Examples
     --------
@@ -272,11 +272,9 @@ class ScoreInformedSeparator(_Informed, MaskInference):
         ]
         return {"score": _rolls(score, spectrogram, 0, levelled.magnitude.shape[-1])}
 
-    def _warn_of_score(self, item: Spectrogram, windows: Iterable[tuple[int, np.ndarray]]) -> None:
-        super()._warn_of_score(item, windows)
-        score = score_of(item.mixture, self.instruments_, self.has_rest_)
-        if n_left_out := sum(int(np.sum(~in_rolls(notes))) for notes in score):
-            warn_of_left_out(n_left_out)
+    def _n_left_out(self, mixture: Mixture) -> int:
+        score = score_of(mixture, self.instruments_, self.has_rest_)
+        return sum(int(np.sum(~in_rolls(notes))) for notes in score)
 
     def _told(self, item: Spectrogram, first: int, last: int) -> Example:
         score = score_of(item.mixture, self.instruments_, self.has_rest_)

@@ -106,8 +106,9 @@ class InformedModule(StandardisedInput):
         return told
 
     def standardise_hints(self, told: Sequence[Tensor]) -> None:
-        """Bring these to mean 0 and variance 1; after `standardise`."""
-        self.hint_norm.standardise([self.hints_of(one) for one in told])
+        """Bring these to mean 0 and variance 1, wherever they are; after `standardise`."""
+        device = self.input_mean.device
+        self.hint_norm.standardise([self.hints_of(one.to(device)) for one in told])
 
     def features_of(self, magnitude: Tensor, hints: Tensor, lengths: Tensor) -> Tensor:
         """Return what the body makes of mixtures and hints.
