@@ -482,7 +482,8 @@ def test_what_the_page_cites_exists():
 def test_its_table_of_defaults_holds():
     text = PAGE.read_text("utf-8")
     assert ScoreInformedSeparator().variant == "vanilla"
-    assert '| `variant` | residual is best | default "vanilla" |' in text
+    assert SourceInformedTranscriber().variant == "processed"
+    assert '| default "vanilla", of transcribers "processed" |' in text
     assert ScoreInformedSeparator().mask_activation == "softmax"
     assert "| `mask_activation` | leaky ReLU | default softmax" in text
     assert ScoreInformedSeparator().roll_input == "harmonics"

@@ -292,9 +292,10 @@ class SourceInformedTranscriber(_Informed, Transcriber):
 
     Parameters
     ----------
-    variant : {"vanilla", "processed", "residual"}, default="vanilla"
+    variant : {"vanilla", "processed", "residual"}, default="processed"
         What becomes of the sources' spectra: they go to the body as they are; through recurrent
-        layers of their own before; or through these with a skip around them.
+        layers of their own before, which is best in the paper and here; or through these with a
+        skip around them.
     hint_size, hint_layers : int, default=128, 1
         Units per direction, and layers, that the spectra go through; the paper has 600 and 2.
     hint_features : int, default=128
@@ -339,7 +340,7 @@ class SourceInformedTranscriber(_Informed, Transcriber):
 
     _hint = "sources"
     _input = "sources"
-    _own = {**_OF_HINTS, "batch_norm": True}
+    _own = {**_OF_HINTS, "variant": "processed", "batch_norm": True}
     _presets = {"chapter4": {**Transcriber._presets["chapter4"], **_CHAPTER_4}}
     _parameter_constraints = {
         **Transcriber._parameter_constraints,
