@@ -52,7 +52,8 @@ class Retouch:
     Warns
     -----
     ScoreWarning
-        If the notes seem not to be those of the sound, to be shifted in time, or to be of a part of it only.
+        If the notes seem not to be those of the sound, to be shifted in time, or to be those of a
+        part of it only.
     NotesWarning
         If the system leaves notes out; from `separate` too, if they are more than before.
     """
