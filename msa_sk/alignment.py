@@ -1,11 +1,13 @@
 """Whether a score is that of a recording: what begins in one gets louder in the other."""
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d
+from scipy.stats import siegelslopes
 
 from msa_sk.decoding import pitch_weights
 from msa_sk.exceptions import ScoreWarning
@@ -22,6 +24,10 @@ _LEAST_NOTES = 16  # fewer may be at odds with the sound by chance
 _SURE, _BY = 4.0, 0.2
 _LEAST_RISE = 3.0  # in standard errors: how much louder pitches get where notes begin
 _DECAY = 2.0  # seconds that a note may go on sounding after its end
+_STRETCH = 10.0  # seconds that are compared at a time: at another tempo, lags grow
+_LEAST_LAGS = 3  # fewer tell no tempo
+_DRIFT = 0.2  # seconds by which lags have to grow or shrink
+_MISFITS = 0.25  # of the stretches that tell: so many may be at odds with a score that is right
 
 
 class Fit(NamedTuple):
@@ -43,11 +49,11 @@ def warn_of_misfit(
     transformer: STFT,
     complete: bool = True,
 ) -> None:
-    """Warn of a score that is not that of its mixture, or shifted in time, or far too short.
+    """Warn of a score that is not that of its mixture, moved or stretched in time, or too short.
 
-    Whether notes begin where their pitches get louder is asked in the first window in which
-    enough do. A score is too short if more than half of the sound's energy comes before its
-    first note or 2 s and more after its last one; one without notes is not looked at.
+    Whether notes begin where their pitches get louder is asked of stretches of some 10 s. A score
+    is too short if more than half of the sound's energy comes before its first note or 2 s and
+    more after its last one; one without notes is not looked at.
 
     Parameters
     ----------
@@ -63,24 +69,26 @@ def warn_of_misfit(
     Warns
     -----
     ScoreWarning
-        Of a shift, by how many seconds; of a score that is too short, from when to when it is.
+        Of a shift, by how many seconds; of another tempo, by what factor; of a score that fits
+        nowhere; of one that is too short, from when to when it is.
     """
     played = [notes for notes in score.values() if len(notes)]
     if not played:
         return
     begin = min(float(notes.onset.min()) for notes in played)
     end = max(float(notes.offset.max()) for notes in played)
-    parts = (begin - _CLOSE) * transformer.frame_rate, (end + _DECAY) * transformer.frame_rate
+    rate = transformer.frame_rate
+    parts = (begin - _CLOSE) * rate, (end + _DECAY) * rate
     energy = np.zeros(3)  # before, during and after the score
-    found = None
+    found = []
     for first, magnitude in windows:
-        if found is None or not found.tells:
-            found = score_fit(magnitude, score, transformer, first)
-        elif not complete:
-            break
+        for start, stretch in _stretches(first, magnitude, rate):
+            fit = score_fit(stretch, score, transformer, start)
+            if fit is not None and fit.tells:
+                found.append(((start + stretch.shape[1] / 2) / rate, fit))
         place = np.searchsorted(parts, first + np.arange(magnitude.shape[1]))
         energy += np.bincount(place, np.square(magnitude, dtype=float).sum(axis=0), 3)
-    said = [] if found is None else _misfit(found)
+    said = _misfit(found)
     if complete and energy[1] < energy.sum() / 2:
         said.append(
             f"are from {begin:.2f} to {end:.2f} s, and more than half of the sound's energy lies "
@@ -90,18 +98,44 @@ def warn_of_misfit(
         warnings.warn(f"The notes of {mixture!r} {message}", ScoreWarning, stacklevel=2)
 
 
-def _misfit(found: Fit) -> list[str]:
-    if found.lag:
-        return [
-            f"seem to come {abs(found.lag):.2f} s too {'early' if found.lag > 0 else 'late'}: "
-            f"moved by {found.lag:+.2f} s they fit the sound."
-        ]
-    if found.clear is False:
+def _stretches(first: int, magnitude: np.ndarray, rate: float) -> Iterator[tuple[int, np.ndarray]]:
+    n_frames = magnitude.shape[1]
+    edges = np.linspace(0, n_frames, max(1, round(n_frames / rate / _STRETCH)) + 1).astype(int)
+    for start, end in pairwise(edges):
+        yield first + start, magnitude[:, start:end]
+
+
+def _misfit(found: Sequence[tuple[float, Fit]]) -> list[str]:
+    """Say what is wrong with a score, of which it is known how it fits about some times.
+
+    A lag of 0 is none that is sure, so the others alone say whether they grow.
+    """
+    moved = np.array([(time, fit.lag) for time, fit in found if fit.lag])
+    if len(moved) >= _LEAST_LAGS:
+        times, lags = moved.T
+        slope, begin = siegelslopes(lags, times)
+        on_line = np.abs(lags - begin - slope * times) < _CLOSE / 2
+        drifts = abs(slope) * (found[-1][0] - found[0][0]) > _DRIFT
+        if drifts and on_line.sum() >= max(_LEAST_LAGS, len(moved) / 2):
+            return [
+                f"seem to be at another tempo: they come {_early(lags[on_line][0])} at "
+                f"{times[on_line][0]:.0f} s and {_early(lags[on_line][-1])} at "
+                f"{times[on_line][-1]:.0f} s; stretched by a factor of {1 / (1 - slope):.3f} "
+                "they fit the sound."
+            ]
+    if 2 * len(moved) > len(found):
+        lag = float(np.median(moved[:, 1]))
+        return [f"seem to come {_early(lag)}: moved by {lag:+.2f} s they fit the sound."]
+    if sum(fit.clear is False for _, fit in found) > _MISFITS * len(found):
         return [
             "do not seem to be those of this sound: their pitches get no louder where they begin. "
             "Check that the score is of this recording, at its tempo."
         ]
     return []
+
+
+def _early(lag: float) -> str:
+    return f"{abs(lag):.2f} s too {'early' if lag > 0 else 'late'}"
 
 
 def score_fit(

@@ -1,5 +1,6 @@
 """Scores that lie where their recordings have them, and such that do not."""
 
+import re
 import warnings
 from dataclasses import replace
 
@@ -120,6 +121,37 @@ def test_a_misfit_is_warned_of(songs):
     warn_of_misfit(X[0], late, windows, SEEN, complete=False)
     warn_of_misfit(X[0], {"piano": Notes()}, windows, SEEN)
     warn_of_misfit(X[0], scores[0], windows, SEEN)
+
+
+@pytest.mark.parametrize("factor", [0.99, 1.01])
+def test_another_tempo_is_told_by_lags_that_grow(factor):
+    """As a rule: music that repeats itself may fit anywhere."""
+    X, y = make_scenes(6, duration=60.0, sample_rate=RATE, random_state=2)
+    said = []
+    for mixture, scene in zip(X, y, strict=True):
+        score = dict(zip(scene.instruments, scene.notes, strict=True))
+        played = {name: notes.stretched(factor, 0.0) for name, notes in score.items()}
+        windows = [(0, SEEN.transform([mixture])[0].magnitude)]
+        warn_of_misfit(mixture, score, windows, SEEN)  # nothing to say
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            warn_of_misfit(mixture, played, windows, SEEN)
+        said += [
+            re.search("another tempo: .* factor of (.*) they", str(w.message)) for w in caught
+        ]
+    factors = [float(found[1]) for found in said if found]
+    assert len(factors) >= 5
+    np.testing.assert_allclose(factors, 1 / factor, atol=0.001)
+
+
+def test_one_stretch_in_which_nothing_fits_is_no_misfit(songs):
+    X, magnitudes, scores = songs
+    windows = [(k * 500, magnitude) for k, magnitude in enumerate([*magnitudes, magnitudes[0]])]
+    told = {name: Notes() for name in scores[0]}
+    for k, score in enumerate([*scores[:3], scores[2], scores[0]]):  # the fourth is of another
+        told = {name: told[name].joined(score[name].shifted(8.0 * k)) for name in told}
+    assert score_fit(magnitudes[3], scores[2], SEEN).clear is False
+    warn_of_misfit(X[0], told, windows, SEEN)
 
 
 def test_few_notes_tell_nothing(songs):
