@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator
 
-from benchmarks._fits import RUNS, fit_once
+from benchmarks._fits import RUNS, Training, score_once
 from benchmarks._songs import Songs, folds, render, solos
 from msa_sk import (
     Cerberus,
@@ -27,7 +27,6 @@ from msa_sk.datasets import mix_incoherent
 from msa_sk.metrics import SceneScorer
 from msa_sk.metrics.scenes import is_in_db
 from msa_sk.metrics.tables import markdown_table
-from msa_sk.neural.allocator import keep_large_buffers
 
 INSTRUMENTS = ("piano", "guitar")
 METRICS = {
@@ -127,16 +126,15 @@ def lessons(fold: Fold, instruments: Sequence[str] = INSTRUMENTS) -> Songs:
     return X, y
 
 
-def fit_system(
+def plan(
     name: str,
     fold: Fold,
     size: Size,
     seed: int,
     instruments: Sequence[str] = INSTRUMENTS,
     networks: Mapping[str, Callable[..., SceneEstimator]] = NETWORKS,
-) -> SceneEstimator:
-    """Return NMF or a network, fitted on mixtures of sources of a fold's songs."""
-    keep_large_buffers()
+) -> Training:
+    """Return the training of NMF or a network, on mixtures of sources of a fold's songs."""
     if name in NMFS:
         system, n_mixtures = NMFS[name](random_state=seed), size.n_nmf
     else:
@@ -149,7 +147,7 @@ def fit_system(
     songs = f"{size.n_songs or 'all'}songs-{PER_SONG}x{size.n_versions}-fold{fold.number}of"
     kind = "".join(filter(str.isalnum, name)).lower()
     what = f"{'-'.join(instruments)}-{songs}{size.n_folds}-{n_mixtures}mixtures-seed{seed}-{kind}"
-    return fit_once(system, what, data)
+    return Training(what, system, data)
 
 
 def score_all(
@@ -157,7 +155,7 @@ def score_all(
     size: Size,
     tests: Sequence[dict[str, Songs]],
     wanted: Callable[[str, str], bool] = lambda name, kind: True,
-    fit: Callable[..., SceneEstimator] = fit_system,
+    plan: Callable[..., Training] = plan,
     metrics: Sequence[str] = tuple(METRICS),
 ) -> list[dict[tuple[str, str], tuple]]:
     """Fit, or find fitted, and score systems on test sets.
@@ -171,8 +169,8 @@ def score_all(
         For each fold, mixtures and scenes by the name of the set.
     wanted : callable, default=all
         Tells whether a system, by its name, is tested on a set.
-    fit : callable, default=fit_system
-        ``fit(name, fold, size, seed)``.
+    plan : callable, default=plan
+        ``plan(name, fold, size, seed)``.
     metrics : sequence of str, default=METRICS
 
     Returns
@@ -183,11 +181,12 @@ def score_all(
     """
 
     def run(name: str, seed: int, fold: Fold) -> dict[tuple[str, str], tuple]:
-        system = fit(name, fold, size, seed)
-        check_learning(name, system)
-        ways: dict[str, Any] = {name: system}
+        training = plan(name, fold, size, seed)
+
+        fitted = cache(training.fit)  # not at all, where all scores are kept
+        ways: dict[str, Callable[[], Any]] = {name: fitted}
         if name == CLUSTERS:
-            ways[PERMUTED] = Unnamed(system)
+            ways[PERMUTED] = lambda: Unnamed(fitted())
         found = {}
         for test, (X, y) in tests[fold.number].items():
             if not wanted(name, test):
@@ -197,17 +196,17 @@ def score_all(
             known = [metric for metric in metrics if len(names) > 1 or not is_in_db(metric)]
             scorer = SceneScorer(known, instruments=names)
             for way, judged in ways.items():
-                found[way, test] = scorer.evaluate(judged, X, y, skip_unknown=True).scores
+                title = f"{training.title}{'-permuted' if way == PERMUTED else ''}"
+                score = partial(_evaluate, scorer, judged, X, y)
+                found[way, test] = score_once(title, (X, y), known, score)
         print(f"fold {fold.number}, seed {seed}: {name}", flush=True)
         return found
 
     return Parallel(n_jobs=2)(delayed(run)(*job) for job in jobs)
 
 
-def check_learning(name: str, system: SceneEstimator) -> None:
-    """Assert that a network's loss has fallen."""
-    losses = [epoch["train_loss"] for epoch in getattr(system, "history_", ())]
-    assert len(losses) < 2 or losses[-1] < losses[0], f"{name} learns nothing: losses {losses}"
+def _evaluate(scorer: SceneScorer, make: Callable[[], Any], X: list, y: list) -> tuple[dict, ...]:
+    return scorer.evaluate(make(), X, y, skip_unknown=True).scores
 
 
 class Unnamed(BaseEstimator):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import _chapter3
-from benchmarks._chapter3 import Fold, Size, fit_system, make_folds, score_all, text_of
+from benchmarks._chapter3 import Fold, Size, make_folds, plan, score_all, text_of
 from benchmarks._fits import compare_scores
 from benchmarks._songs import Songs, select, solos, songs_in
 from msa_sk import (
@@ -109,7 +109,7 @@ def score_folds(
         [(name, seed, fold) for fold in folds for name in names],
         size,
         [{test: one} for one in tests],
-        fit=partial(fit_system, instruments=TESTS[test], networks=networks),
+        plan=partial(plan, instruments=TESTS[test], networks=networks),
         metrics=metrics,
     )
     scores: dict[str, tuple] = {}

@@ -1,6 +1,7 @@
 """Trainings that are kept, and go on where they were stopped; their scores by song."""
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,43 +11,106 @@ import numpy as np
 from sklearn.base import clone
 
 import msa_sk
+from benchmarks._report import RESULTS
+from msa_sk._files import atomic_path
 from msa_sk.base import SceneEstimator
 from msa_sk.metrics import Comparison, Evaluation
 from msa_sk.metrics.statistics import song_means
+from msa_sk.neural.allocator import keep_large_buffers
+from msa_sk.records import Mixture, Scene
 
 # The variable names another folder, as on a disk with more room.
 RUNS = Path(os.environ.get("MSA_SK_RUNS", Path(__file__).parent / "runs"))
+SCORES = RESULTS / "scores"
 
 
-def fit_once(
-    system: SceneEstimator, name: str, data: Callable[[], tuple[list, list]], folder: Path = RUNS
-) -> SceneEstimator:
-    """Return a system fitted, now or by a run before.
+class Training(NamedTuple):
+    """A system and what it learns from; fitted once, and then found fitted."""
+
+    name: str  # of all that makes the data what they are
+    system: SceneEstimator  # with its parameters; it is not changed
+    data: Callable[[], tuple[list, list]]  # gives X and y; called if there is something to learn
+
+    @property
+    def title(self) -> str:
+        """What its files are called."""
+        digest = hashlib.sha256(f"{self.name} {self.system!r}".encode()).hexdigest()[:12]
+        return f"{self.name}-{digest}"
+
+    def fit(self, folder: Path = RUNS) -> SceneEstimator:
+        """Return the system fitted, now or by a run before; assert that its loss has fallen.
+
+        Parameters
+        ----------
+        folder : Path
+            Where fitted systems are kept, and checkpoints of what is being fitted.
+        """
+        keep_large_buffers()
+        path = folder / f"{self.title}.msa"
+        system = msa_sk.load(path) if path.exists() else self._learn(path)
+        losses = [epoch["train_loss"] for epoch in getattr(system, "history_", ())]
+        assert len(losses) < 2 or losses[-1] < losses[0], f"{self.name} learns nothing: {losses}"
+        return system
+
+    def _learn(self, path: Path) -> SceneEstimator:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint = path.with_suffix(".checkpoint")
+        system = clone(self.system)
+        if "checkpoint" in system.get_params():
+            system.set_params(checkpoint=checkpoint)
+        system.fit(*self.data())
+        system.save(path)
+        checkpoint.unlink(missing_ok=True)
+        return system
+
+
+def score_once(
+    title: str,
+    test: tuple[list, list],
+    metrics: Sequence[str],
+    score: Callable[[], Sequence[dict]],
+) -> tuple[dict, ...]:
+    """Return scores of scenes, found now or by a run before, on this machine or on another.
+
+    Those of a run are kept in ``scores`` beside its fitted systems. What is copied from there to
+    ``results/scores`` comes along with the code, so that a table that takes long can be made in
+    parts, on machines that do not have each other's networks.
 
     Parameters
     ----------
-    system : estimator
-        With its parameters; it is not changed.
-    name : str
-        Of all that makes its data what they are.
-    data : callable
-        Gives X and y; called only if there is something to learn.
-    folder : Path
-        Where fitted systems are kept, and checkpoints of what is being fitted.
+    title : str
+        Of what is scored, as of a `Training`.
+    test : tuple of (list, list)
+        Mixtures and scenes.
+    metrics : sequence of str
+    score : callable
+        Gives the scores, metric by metric; called if none are kept of these metrics and test.
     """
-    digest = hashlib.sha256(f"{name} {system!r}".encode()).hexdigest()[:12]
-    path = folder / f"{name}-{digest}.msa"
-    if path.exists():
-        return msa_sk.load(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = path.with_suffix(".checkpoint")
-    system = clone(system)
-    if "checkpoint" in system.get_params():
-        system.set_params(checkpoint=checkpoint)
-    system.fit(*data())
-    system.save(path)
-    checkpoint.unlink(missing_ok=True)
-    return system
+    name = f"{title}-on-{_digest_of(*test, metrics)}.json"
+    kept = [path for path in (RUNS / "scores" / name, SCORES / name) if path.exists()]
+    if not kept:
+        kept = [RUNS / "scores" / name]
+        kept[0].parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(kept[0]) as temporary:
+            temporary.write_text(json.dumps([_rounded(scene) for scene in score()]) + "\n")
+    return tuple(json.loads(kept[0].read_text()))
+
+
+def _digest_of(X: Sequence[Mixture], y: Sequence[Scene], metrics: Sequence[str]) -> str:
+    """Return a digest of metrics, and of what mixtures are made of: songs, lengths, notes."""
+    digest = hashlib.sha256(" ".join(metrics).encode())
+    for mixture, scene in zip(X, y, strict=True):
+        digest.update(f"{mixture.group} {mixture.n_samples} {scene.instruments}".encode())
+        for notes in scene.notes or ():
+            digest.update(notes.onset.tobytes() + notes.pitch.tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _rounded(scores: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    return {
+        metric: {name: round(value, 5) for name, value in values.items()}
+        for metric, values in scores.items()
+    }
 
 
 def compare_scores(

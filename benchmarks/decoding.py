@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from benchmarks._fits import fit_once
+from benchmarks._fits import Training
 from benchmarks._report import parse_arguments, write_report
 from benchmarks.thresholds import INSTRUMENTS, Size
 from msa_sk import STFT, Cerberus, Mixture, Notes, Scene
@@ -65,7 +65,7 @@ def main() -> None:
     )
     learnt = X[: size.n_train], y[: size.n_train]
     name = f"decoding-{arguments.size}-seed{arguments.seed}"
-    cerberus = fit_once(cerberus, name, lambda: learnt)
+    cerberus = Training(name, cerberus, lambda: learnt).fit()
     truths = y[size.n_train :]
     heard = list(hear(cerberus, X[size.n_train :]))
     right = [with_true_rolls(parts, truth) for parts, truth in zip(heard, truths, strict=True)]

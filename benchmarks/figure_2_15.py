@@ -27,7 +27,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks._chapter2 import SIZES, Fold, Pool, bootstrap, finish, fit_system, make_folds
+from benchmarks._chapter2 import SIZES, Fold, Pool, bootstrap, finish, make_folds, plan
 from benchmarks._report import parse_arguments, rows_table
 from msa_sk import STFT, HierarchicalQBE
 from msa_sk.records import Mixture
@@ -56,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     anchors = []
     for fold in folds:
         known, asked = (queries_of(pool, fold.asked) for pool in (fold.train, fold.test))
-        (network,) = fit_system(TRAINED, fold, size, arguments.seed)
+        (training,) = plan(TRAINED, fold, size, arguments.seed)
+        network = training.fit()
         ways = {
             TRAINED: network.embed,
             UNTRAINED: untrained(network, fold.train).embed,

@@ -29,7 +29,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from scipy.stats import spearmanr
 
-from benchmarks._chapter3 import Fold, Size, fit_system
+from benchmarks._chapter3 import Fold, Size, plan
 from benchmarks._chapter4 import BAND, NETWORKS, SIZES, TRANSCRIBERS, folds_of, mixtures_of
 from benchmarks._report import parse_arguments, rows_table, write_report
 from msa_sk.base import SceneEstimator
@@ -117,9 +117,9 @@ def make_figure(
 
 def follow(variant: str, fold: Fold, size: Size, seed: int) -> list[Gain]:
     """Separate a fold's excerpts by scores on the way to the truth."""
-    fit = partial(fit_system, fold=fold, size=size, seed=seed, instruments=BAND)
-    separator = fit(variant, networks=NETWORKS)
-    transcriber = fit("Transcription", networks=TRANSCRIBERS)
+    plan_one = partial(plan, fold=fold, size=size, seed=seed, instruments=BAND)
+    separator = plan_one(variant, networks=NETWORKS).fit()
+    transcriber = plan_one("Transcription", networks=TRANSCRIBERS).fit()
     X, y = mixtures_of("four instruments", fold, size)
     found = []
     for i, (mixture, scene, guess) in enumerate(zip(X, y, transcriber.predict(X), strict=True)):

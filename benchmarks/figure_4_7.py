@@ -19,7 +19,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.ticker import MaxNLocator
 
-from benchmarks._chapter3 import fit_system
+from benchmarks._chapter3 import plan
 from benchmarks._chapter4 import BAND, NETWORKS, SIZES, folds_of, mixtures_of
 from benchmarks._report import parse_arguments, write_report
 from benchmarks.figure_4_5 import separate
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse_arguments(__doc__, argv)
     size, start = SIZES[arguments.size], time.monotonic()
     fold = folds_of("four instruments", size)[0]
-    separator = fit_system("residual", fold, size, arguments.seed, BAND, NETWORKS)
+    separator = plan("residual", fold, size, arguments.seed, BAND, NETWORKS).fit()
     X, y = mixtures_of("four instruments", fold, size)
     mixture, truth = max(
         zip(X, y, strict=True),

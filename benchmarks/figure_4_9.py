@@ -26,7 +26,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from benchmarks._chapter2 import bootstrap
-from benchmarks._chapter3 import Fold, Size, fit_system
+from benchmarks._chapter3 import Fold, Size, plan
 from benchmarks._chapter4 import NETWORKS, PAIR, SIZES, folds_of, mixtures_of
 from benchmarks._report import parse_arguments, rows_table, write_report
 from benchmarks._songs import songs_in
@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def sessions(fold: Fold, size: Size, seed: int) -> Iterator[tuple[Mixture, EditSession]]:
     """Give a fold's test mixtures, in random order, separated by their true score."""
-    separator = fit_system("residual", fold, size, seed, PAIR, NETWORKS)
+    separator = plan("residual", fold, size, seed, PAIR, NETWORKS).fit()
     X, _ = mixtures_of("piano and guitar", fold, size)
     for i in np.random.default_rng(seed).permutation(len(X)):
         yield X[i], EditSession(separator, X[i])

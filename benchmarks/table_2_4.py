@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._chapter2 import LEVELS, Fold, Size, bootstrap, fit_system, make_table
+from benchmarks._chapter2 import LEVELS, Fold, Size, bootstrap, make_table, plan
 from benchmarks._report import rows_table
 from msa_sk.datasets import scenes_along
 from msa_sk.metrics import si_sdr
@@ -60,7 +60,8 @@ def cross_query(
     found: dict[str, list[float]] = {level: [] for level in LEVELS}
     songs = []
     for fold in folds:
-        (asked,) = fit_system("QBE + HC", fold, size, seeds[0])
+        (training,) = plan("QBE + HC", fold, size, seeds[0])
+        asked = training.fit()
         for mixtures, truths in pairs_of(fold, size.n_test):
             outputs = asked.predict(mixtures)
             songs += [mixture.group for mixture in mixtures]

@@ -29,11 +29,11 @@ from benchmarks._chapter3 import (
     SIZES,
     Fold,
     Size,
-    fit_system,
     make_folds,
+    plan,
     system_table,
 )
-from benchmarks._fits import compare_scores, verdict
+from benchmarks._fits import compare_scores, score_once, verdict
 from benchmarks._report import parse_arguments, rows_table, write_report
 from benchmarks._songs import Songs
 from msa_sk.datasets import Excerpts
@@ -104,10 +104,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(n_sources: int, fold: Fold, size: Size, seed: int) -> tuple[tuple, list]:
     """Return the scores of a fold's excerpts with so many sources, and their songs."""
     names = INSTRUMENTS[:n_sources]
-    cerberus = fit_system("Cerberus", fold, size, seed, names)
+    cerberus = plan("Cerberus", fold, size, seed, names)
     X, y = coherent(fold.test, names)
-    scorer = SceneScorer(tuple(METRICS))
-    scores = scorer.evaluate(cerberus, X, y).scores if X else ()
+
+    def score() -> tuple[dict, ...]:
+        return SceneScorer(tuple(METRICS)).evaluate(cerberus.fit(), X, y).scores
+
+    scores = score_once(cerberus.title, (X, y), tuple(METRICS), score) if X else ()
     print(f"fold {fold.number}: {n_sources} sources, {len(X)} excerpts", flush=True)
     return scores, [mixture.group for mixture in X]
 
