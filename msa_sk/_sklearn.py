@@ -1,6 +1,7 @@
 """The only place that imports scikit-learn names without a stability promise."""
 
 from numbers import Integral, Real
+from sys import float_info
 
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -45,10 +46,12 @@ __all__ = [
 
 
 class _Numbers(Interval):
-    """An interval of numbers, which True and False are not."""
+    """An interval of numbers that a float can hold, which True and False are not."""
 
     def is_satisfied_by(self, val: object) -> bool:
-        return not isinstance(val, bool) and super().is_satisfied_by(val)
+        if isinstance(val, bool) or (isinstance(val, int) and abs(val) > float_info.max):
+            return False
+        return super().is_satisfied_by(val)
 
 
 class StrOptions(_StrOptions):

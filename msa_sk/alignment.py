@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -22,11 +21,12 @@ _LEAST_ONSETS = 8  # at different times; fewer tell nothing
 _LEAST_NOTES = 16  # fewer may be at odds with the sound by chance
 # By how much a shift has to fit better: in standard errors of the mean over notes, and as a share.
 _SURE, _BY = 4.0, 0.2
+_NEARLY = 0.9  # of the best fit: as good
 _LEAST_RISE = 3.0  # in standard errors: how much louder pitches get where notes begin
 _DECAY = 2.0  # seconds that a note may go on sounding after its end
 _STRETCH = 10.0  # seconds that are compared at a time: at another tempo, lags grow
 _LEAST_LAGS = 3  # fewer tell no tempo
-_DRIFT = 0.2  # seconds by which lags have to grow or shrink
+_DRIFT = 0.15  # seconds by which lags have to grow or shrink
 _MISFITS = 0.25  # of the stretches that tell: so many may be at odds with a score that is right
 
 
@@ -99,9 +99,10 @@ def warn_of_misfit(
 
 
 def _stretches(first: int, magnitude: np.ndarray, rate: float) -> Iterator[tuple[int, np.ndarray]]:
+    """Give stretches of about 10 s, each of which begins in the middle of the one before."""
     n_frames = magnitude.shape[1]
-    edges = np.linspace(0, n_frames, max(1, round(n_frames / rate / _STRETCH)) + 1).astype(int)
-    for start, end in pairwise(edges):
+    edges = np.linspace(0, n_frames, max(2, round(2 * n_frames / rate / _STRETCH)) + 1).astype(int)
+    for start, end in zip(edges, edges[2:], strict=False):
         yield first + start, magnitude[:, start:end]
 
 
@@ -110,9 +111,9 @@ def _misfit(found: Sequence[tuple[float, Fit]]) -> list[str]:
 
     A lag of 0 is none that is sure, so the others alone say whether they grow.
     """
-    moved = np.array([(time, fit.lag) for time, fit in found if fit.lag])
+    moved = np.array([(time, fit.lag) for time, fit in found if fit.lag]).reshape(-1, 2)
+    times, lags = moved.T
     if len(moved) >= _LEAST_LAGS:
-        times, lags = moved.T
         slope, begin = siegelslopes(lags, times)
         on_line = np.abs(lags - begin - slope * times) < _CLOSE / 2
         drifts = abs(slope) * (found[-1][0] - found[0][0]) > _DRIFT
@@ -123,10 +124,12 @@ def _misfit(found: Sequence[tuple[float, Fit]]) -> list[str]:
                 f"{times[on_line][-1]:.0f} s; stretched by a factor of {1 / (1 - slope):.3f} "
                 "they fit the sound."
             ]
-    if 2 * len(moved) > len(found):
-        lag = float(np.median(moved[:, 1]))
-        return [f"seem to come {_early(lag)}: moved by {lag:+.2f} s they fit the sound."]
-    if sum(fit.clear is False for _, fit in found) > _MISFITS * len(found):
+    if len(moved):
+        lag = float(np.median(lags))
+        n_agree = int(np.sum(np.abs(lags - lag) < _CLOSE))
+        if n_agree > len(moved) / 2 and n_agree >= min(_LEAST_LAGS, (len(found) + 1) / 2):
+            return [f"seem to come {_early(lag)}: moved by {lag:+.2f} s they fit the sound."]
+    if len(moved) + sum(fit.clear is False for _, fit in found) > _MISFITS * len(found):
         return [
             "do not seem to be those of this sound: their pitches get no louder where they begin. "
             "Check that the score is of this recording, at its tempo."
@@ -189,7 +192,7 @@ def score_fit(
         out=np.full(len(shifts), -np.inf),
         where=count >= count[furthest] / 2,
     )
-    best = fit.argmax()
+    best = _nearest(fit, furthest, close)
     unmoved = furthest - close + fit[furthest - close : furthest + close + 1].argmax()
     both = inside[best] & inside[unmoved]
     if both.sum() < _LEAST_ONSETS:
@@ -203,6 +206,14 @@ def score_fit(
         return Fit(0.0, clear=None)
     error = rise.std() / np.sqrt(len(rise))
     return Fit(0.0, clear=bool(rise.mean() > _LEAST_RISE * error))
+
+
+def _nearest(fit: np.ndarray, unmoved: int, close: int) -> int:
+    """Return the shift that fits best; music that repeats itself has several, and one is least."""
+    good = np.flatnonzero(fit >= _NEARLY * fit.max())
+    least = good[np.abs(good - unmoved).argmin()]
+    first = max(least - close, 0)
+    return int(first + fit[first : least + close + 1].argmax())
 
 
 def _rises(magnitude: np.ndarray, transformer: STFT, percussive: bool) -> np.ndarray:

@@ -571,7 +571,7 @@ def _number(i: int, taken: set[str]) -> str:
 def warn_of_silence() -> None:
     """Warn that a mixture is silent."""
     warnings.warn(
-        "A mixture is silent: its sources are silence and it has no notes.",
+        "A mixture is silent: its sources are silence, and no notes are found in it.",
         SilenceWarning,
         stacklevel=3,
     )

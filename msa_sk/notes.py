@@ -276,7 +276,7 @@ def _check_range(values: Any, item: str, limit: Any) -> tuple[float, float]:
 def _column(values: object, name: str) -> np.ndarray:
     try:
         column = np.asarray(values, dtype=float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         column = None
     if column is None or column.ndim != 1:
         raise NotesError(

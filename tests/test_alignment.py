@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from msa_sk import STFT, Notes
+from msa_sk import STFT, Mixture, Notes
 from msa_sk.alignment import score_fit, warn_of_misfit
 from msa_sk.datasets import make_scenes
 from msa_sk.exceptions import ScoreWarning
@@ -142,6 +142,23 @@ def test_another_tempo_is_told_by_lags_that_grow(factor):
     factors = [float(found[1]) for found in said if found]
     assert len(factors) >= 5
     np.testing.assert_allclose(factors, 1 / factor, atol=0.001)
+
+
+def test_of_shifts_that_fit_alike_the_least_is_told():
+    """Eight notes go round and round, so that a score a bar too late fits as well."""
+    onset, rate = 0.25 * np.arange(120), SEEN.sample_rate
+    pitch = np.tile([60, 64, 67, 72, 62, 65, 69, 71], 15)
+    time = np.arange(0, 30, 1 / rate)
+    sound = np.zeros(len(time))
+    for start, one in zip(onset, pitch, strict=True):
+        since = time - start
+        tone = np.sin(2 * np.pi * 440 * 2 ** ((one - 69) / 12) * since) * np.exp(-8 * since)
+        sound += np.where(since >= 0, tone, 0)
+    mixture = Mixture(sound.astype("f4"), rate)
+    windows = [(0, SEEN.transform([mixture])[0].magnitude)]
+    late = {"piano": Notes(onset + 0.3, onset + 0.5, pitch)}
+    with pytest.warns(ScoreWarning, match=r"0\.\d\d s too late: moved by -0\.(29|3\d) s"):
+        warn_of_misfit(mixture, late, windows, SEEN)
 
 
 def test_one_stretch_in_which_nothing_fits_is_no_misfit(songs):

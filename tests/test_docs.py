@@ -27,6 +27,7 @@ FAULTS = ROOT / "docs" / "faults.md"
 TRAINING = ROOT / "docs" / "training.md"
 LOSS_WEIGHTS = ROOT / "docs" / "loss_weights.md"
 HIERARCHICAL = ROOT / "docs" / "hierarchical.md"
+SCORE_INFORMED = ROOT / "docs" / "score_informed.md"
 RATE = 8000
 TINY = {"hidden_size": 8, "n_layers": 1, "max_epochs": 1, "verbose": 0}
 PROGRAMS = {"piano": 0, "guitar": 25}
@@ -266,7 +267,25 @@ def test_the_page_on_hierarchies_runs(monkeypatch):
     np.testing.assert_allclose(top + rest, names["song"].audio, atol=1e-6)
 
 
-@pytest.mark.parametrize("page", [CERBERUS, HIERARCHICAL], ids=lambda page: page.stem)
+def test_the_page_on_scores_runs(monkeypatch):
+    tiny = TINY | {"transformer": msa_sk.STFT(sample_rate=RATE, n_fft=256, hop_length=128)}
+    for name in (
+        *("ScoreInformedSeparator", "SourceInformedTranscriber"),
+        *("Transcriber", "MaskInference"),
+    ):
+        small = functools.partial(getattr(msa_sk, name), **tiny)
+        monkeypatch.setattr(msa_sk, name, small, False)
+    short = functools.partial(make_scenes, duration=0.5, sample_rate=RATE)
+    monkeypatch.setattr(msa_sk.datasets, "make_scenes", short, False)
+    _, measured, *_, chained = run(SCORE_INFORMED)
+    assert measured["distance"] == 0  # of the last step, which is the truth
+    assert measured["delta"].shape == (2,)
+    assert len(chained["notes"]) == 2
+
+
+@pytest.mark.parametrize(
+    "page", [CERBERUS, HIERARCHICAL, SCORE_INFORMED], ids=lambda page: page.stem
+)
 def test_what_pages_cite_exists(page):
     text = page.read_text("utf-8")
     tests = re.findall(r"`(test_\w+\.py)::(test_\w+)`", text)

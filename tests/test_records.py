@@ -127,6 +127,8 @@ def test_columns_of_different_lengths_are_refused():
 def test_notes_that_are_no_numbers_are_refused():
     with pytest.raises(NotesError, match="expected"):
         Notes(["C4"], [1.0], [60])
+    with pytest.raises(NotesError, match="expected numbers"):
+        Notes([10**400], [10**400 + 1], [60])
 
 
 def test_select_takes_masks_and_indices():
@@ -221,6 +223,11 @@ def test_changed_notes_are_new_notes(cut):
         ),
         (
             lambda notes: notes.shifted("1"),
+            ParameterError,
+            r"shifted\(seconds\): expected a float",
+        ),
+        (
+            lambda notes: notes.shifted(10**400),
             ParameterError,
             r"shifted\(seconds\): expected a float",
         ),
