@@ -205,7 +205,9 @@ class _AskedByExample(LevelEstimator):
     def _before_training(self, module: Any, dataset: SceneDataset) -> None:
         inputs = [one for one, _ in some_examples(dataset)]
         module.standardise([torch.from_numpy(one["magnitude"]) for one in inputs])
-        module.standardise_queries([torch.from_numpy(one["query"]) for one in inputs])
+        queries = [torch.from_numpy(one["query"]) for one in inputs]
+        module.query.standardise(queries)
+        module.query.standardise_anchors(queries)
 
     # What goes out
 

@@ -57,6 +57,29 @@ class QueryNet(StandardisedInput):
             by_bin = torch.einsum("bft,btc->bfc", share, features.float())
             return torch.einsum("bfc,fkc->bk", by_bin, weight) + share.sum(2) @ bias
 
+    def standardise_anchors(self, queries: Sequence[Tensor]) -> None:
+        """Give the anchors of these queries (n_bins, n_frames) mean 0 and variance 1.
+
+        It is done to the weights that make them. An anchor is a mean over many bins, and varies by
+        a hundredth at first: a factor beside the weights would multiply all their steps, too.
+        """
+        is_training, device = self.training, self.embed.weight.device
+        self.eval()
+        with torch.no_grad():
+            anchors = torch.cat(
+                [self(one[None].to(device), torch.tensor([one.shape[1]])) for one in queries]
+            )
+            spread = anchors.std(0, correction=0)
+            # Where all queries are one there is no spread, and nothing to tell apart.
+            spread = spread.clamp(min=0.1 * float(spread.mean()))
+            spread[spread < 1e-6] = 1.0
+            n_bins = len(self.input_mean)
+            weight = self.embed.weight.unflatten(0, (n_bins, -1))
+            bias = self.embed.bias.unflatten(0, (n_bins, -1))
+            weight.div_(spread[:, None])
+            bias.sub_(anchors.mean(0)).div_(spread)  # the shares of the bins add up to 1
+        self.train(is_training)
+
 
 def present(query: Tensor) -> Tensor:
     """Return 1 for the bins of magnitudes (n_batch, n_bins, n_frames) that count, and 0."""
@@ -67,9 +90,8 @@ def present(query: Tensor) -> Tensor:
 class QueryModule(LevelModule):
     """A query network, and a network for masks that sees its anchor in every frame.
 
-    The mixture's bins have variance 1 and there are far more of them than dimensions of the
-    anchor. So these are brought to variance 1 too, over what training begins with, and then
-    multiplied: all of the anchor has as much power as all of the bins.
+    The mixture's bins have variance 1, and so have the anchors that training begins with; but
+    there are far more bins. So anchors are multiplied: all of one has as much power as all bins.
 
     Parameters
     ----------
@@ -83,9 +105,6 @@ class QueryModule(LevelModule):
     **parameters
         Of the `LevelModule`.
     """
-
-    anchor_mean: Tensor
-    anchor_std: Tensor
 
     def __init__(
         self,
@@ -109,24 +128,6 @@ class QueryModule(LevelModule):
             **shared,
         )
         self.gain = math.sqrt(n_bins / embedding_size)
-        self.register_buffer("anchor_mean", torch.zeros(embedding_size))
-        self.register_buffer("anchor_std", torch.ones(embedding_size))
-
-    def standardise_queries(self, queries: Sequence[Tensor]) -> None:
-        """Give inputs and anchors of queries (n_bins, n_frames) mean 0 and variance 1."""
-        self.query.standardise(queries)
-        is_training, device = self.training, self.anchor_mean.device
-        self.eval()
-        with torch.no_grad():
-            anchors = torch.cat(
-                [self.query(one[None].to(device), torch.tensor([one.shape[1]])) for one in queries]
-            )
-        self.train(is_training)
-        self.anchor_mean.copy_(anchors.mean(0))
-        spread = anchors.std(0, correction=0)
-        # Where all queries are one there is no spread, and nothing to tell apart.
-        self.anchor_std.copy_(spread.clamp(min=0.1 * float(spread.mean())))
-        self.anchor_std[self.anchor_std < 1e-6] = 1.0
 
     def forward(  # type: ignore[override]
         self,
@@ -167,6 +168,6 @@ class QueryModule(LevelModule):
         assert magnitude is not None
         assert lengths is not None
         frames = self.frames_of(magnitude)
-        told = self.gain * (anchor - self.anchor_mean) / self.anchor_std
-        frames = torch.cat([frames, told[:, None].expand(-1, frames.shape[1], -1)], 2)
+        told = (self.gain * anchor)[:, None].expand(-1, frames.shape[1], -1)
+        frames = torch.cat([frames, told], 2)
         return {**heads, **self.masks_of(frames, lengths)}
