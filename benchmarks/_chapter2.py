@@ -3,15 +3,16 @@
 Songs are rendered from the shared MIDI files, each leaf of figure 2.13 as a stem; the hierarchy
 is that figure's without the leaves that too few songs hold, which stay in the mixtures. Excerpts
 are those in which some leaf and a relative of it are above -30 dB (section 2.4.1), and leaves
-under two top nodes or more, so that no level is all of the mixture.
+under two top nodes or more, so that no level is all of the mixture. Networks learn from songs as
+they are, and from the same songs recast, in other keys (`benchmarks._songs.recast`): most leaves
+are in three to six songs of a fold alone.
 
 Of the 18 leaves 14 are left, and 12 of these are asked for: electric basses and brass have lost
 all their relatives, and would be the same sound at all levels. Percussion has one node at level 2,
 in the figure too: of its two leaves, levels 2 and 3 are the same.
 
-Plan of the size small: two folds, and in each of them eighteen fits of five to ten minutes on one
-slow core. Table 2.3 needs four of them, table 2.4 two of these and six more, table 2.5 two and
-eight more; on two cores that nothing else uses, half an hour to an hour for each table.
+Plan of the size small: two folds, and in each of them nine fits of SSS and nine of QBE. Table 2.3
+needs four of them, table 2.4 two of these and six more, table 2.5 two and eight more.
 """
 
 import argparse
@@ -65,6 +66,8 @@ class Size(NamedTuple):
     n_folds: int
     seconds: float  # of an excerpt
     per_song: int | None  # excerpts; None takes all
+    n_versions: int  # of each training song, in another key and with other programs
+    per_version: int | None  # excerpts
     n_mixtures: int  # that networks learn from in each epoch
     n_test: int  # mixtures in each fold
     n_seeds: int
@@ -74,17 +77,17 @@ class Size(NamedTuple):
 
 SIZES = {
     "tiny": Size(
-        *(16, 2, 2.0, 4, 8, 8, 1),
+        *(16, 2, 2.0, 4, 1, 2, 8, 8, 1),
         {"hidden_size": 16, "n_layers": 1, "max_epochs": 3, "lr": 0.01},
         {"query_size": 8, "query_length": 16, "embedding_size": 4},
     ),
     "small": Size(
-        *(None, 2, 4.0, 40, 1_000, 216, 1),
-        {"sequence_length": 32, "max_epochs": 8, "precision": "auto"},
+        *(None, 2, 4.0, 40, 3, 20, 1_000, 216, 1),
+        {"sequence_length": 32, "max_epochs": 12, "precision": "auto"},
         {"query_length": 32},
     ),
     "paper": Size(  # sections 2.4.1 and 2.4.2
-        *(None, 2, 10.0, None, 20_000, 1_500, 1),
+        *(None, 2, 10.0, None, 0, None, 20_000, 1_500, 1),
         {
             **{"hidden_size": 600, "n_layers": 4, "dropout": 0.3, "sequence_length": 626},
             **{"batch_size": 25, "max_epochs": 100, "lr": 1e-4, "lr_schedule": "halve"},
@@ -163,25 +166,40 @@ class Fold(NamedTuple):
 
 def make_folds(size: Size) -> list[Fold]:
     """Render all songs, or find them rendered; split them, and cut them."""
-    everything = Hierarchy.slakh()
-    songs = render(everything, RUNS / "stems", size.n_songs)
+    everything, stems = Hierarchy.slakh(), RUNS / "stems"
+    songs = render(everything, stems, size.n_songs)
     rare = rare_leaves(everything, *songs, SONGS_PER_FOLD * size.n_folds)
     tree = everything.without(rare)
+    families = [
+        tree.programs[leaf] for leaf in tree.leaves if leaf != "drums" and tree.relatives(leaf)
+    ]
+    versions = [
+        render(everything, stems, size.n_songs, families=families, transpose=5, random_state=seed)
+        for seed in range(size.n_versions)
+    ]
     held = len(everything.leaves) - len(rare_leaves(everything, *songs, 1))
     print(f"{len(songs[0])} songs hold {held} leaves; {len(tree.leaves)} have songs enough")
     return [
-        Fold(number, tree, cut(tree, train, size), cut(tree, test, size))
-        for number, ([train], test) in enumerate(split(songs, [], size.n_folds, (EVENLY,)))
+        Fold(number, tree, lessons(tree, train, size), cut(tree, test, size, size.per_song))
+        for number, (train, test) in enumerate(split(songs, versions, size.n_folds, (EVENLY,)))
     ]
 
 
-def cut(tree: Hierarchy, songs: Songs, size: Size) -> Pool:
+def lessons(tree: Hierarchy, songs: Sequence[Songs], size: Size) -> Pool:
+    """Return the excerpts to learn from: of songs as they are, and of their versions."""
+    plain, *versions = songs
+    pools = [cut(tree, plain, size, size.per_song)]
+    pools += [cut(tree, version, size, size.per_version) for version in versions]
+    return Pool(*(sum(parts, []) for parts in zip(*pools, strict=True)))
+
+
+def cut(tree: Hierarchy, songs: Songs, size: Size, per_song: int | None) -> Pool:
     """Return the excerpts of some songs."""
     rule = Excerpts.from_preset(
         *("chapter2",),
         hierarchy=tree,
         duration=size.seconds,
-        max_per_song=size.per_song,
+        max_per_song=per_song,
         random_state=0,
     )
     X, y = rule.apply(*songs)
@@ -277,8 +295,8 @@ def plan(name: str, fold: Fold, size: Size, seed: int) -> list[Training]:
     songs = hashlib.sha256("\n".join(learnt_from).encode()).hexdigest()[:8]
     what = (
         f"chapter2-{size.n_songs or 'all'}songs-{size.seconds:g}s-{size.per_song or 'all'}each-"
-        f"fold{fold.number}of{size.n_folds}-{songs}-seed{seed}-"
-        f"{''.join(filter(str.isalnum, name))}"
+        f"{size.n_versions}x{size.per_version or 'all'}-fold{fold.number}of{size.n_folds}-{songs}-"
+        f"seed{seed}-{''.join(filter(str.isalnum, name))}"
     )
     return [
         Training(f"{what}{k or ''}", network, lambda: (pool.mixtures, pool.scenes))

@@ -2,14 +2,21 @@
 
 import os
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import mido
+import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
+from msa_sk._files import atomic_path
+from msa_sk._general_midi import DRUM_CHANNEL
 from msa_sk.datasets import Excerpts, render_scenes
 from msa_sk.exceptions import MsaWarning
+
+BASSES = range(32, 40)  # programs
 
 Songs = tuple[list, list]  # mixtures and scenes
 
@@ -19,6 +26,7 @@ def render(
     stems: str | os.PathLike,
     n_songs: int | None = None,
     require: str = "any",
+    families: Sequence[Sequence[int]] = (),
     **variation: Any,
 ) -> Songs:
     """Return songs that hold any, or all, of some instruments; stems are kept in a folder.
@@ -31,6 +39,8 @@ def render(
     n_songs : int, default=None
         How many MIDI files to look at; None looks at all.
     require : {"any", "all"}, default="any"
+    families : sequence of sequence of int, default=()
+        If there are some, songs are recast: see `recast`.
     **variation
         ``programs``, ``transpose`` and ``random_state`` of `render_scenes`.
 
@@ -44,11 +54,36 @@ def render(
         raise SystemExit("Set MSA_SK_DATA to the folder that holds midi/ and soundfonts/.")
     files = sorted(Path(folder).glob("midi/*/*.mid"))[:n_songs]
     soundfont = next(Path(folder).glob("soundfonts/*.sf2"))
+    if families:
+        seed = variation["random_state"]
+        files = [recast(file, Path(stems) / f"recast-{seed}", families, seed) for file in files]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MsaWarning)  # songs without the instruments
         return render_scenes(
             files, soundfont, instruments, require=require, cache_dir=stems, n_jobs=2, **variation
         )
+
+
+def recast(song: Path, folder: Path, families: Sequence[Sequence[int]], random_state: int) -> Path:
+    """Write a song with other instruments, and return the path, of the same name.
+
+    Each channel but those of drums and basses is given to a family drawn at random, and to one of
+    its programs: so a few hundred songs teach instruments that few of them have.
+    """
+    random = np.random.default_rng([random_state, zlib.crc32(song.stem.encode())])
+    file = mido.MidiFile(song, clip=True)
+    drawn = [families[random.integers(len(families))] for _ in range(16)]
+    programs = [int(random.choice(family)) for family in drawn]
+    for track in file.tracks:
+        for i, message in enumerate(track):
+            if message.type != "program_change" or message.channel == DRUM_CHANNEL:
+                continue
+            if message.program not in BASSES:
+                track[i] = message.copy(program=programs[message.channel])
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder / song.name) as temporary:
+        file.save(temporary)
+    return folder / song.name
 
 
 def folds(

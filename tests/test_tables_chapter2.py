@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks._chapter2 import Fold, OneLevel, Pool, askable, bootstrap
 from benchmarks._fits import Direction, compare_scores, verdicts
+from benchmarks._songs import recast
 from benchmarks.figure_2_14 import MULTI, SINGLE
 from benchmarks.figure_2_14 import rows_of as leaf_rows
 from benchmarks.figure_2_15 import queries_of
@@ -143,6 +144,28 @@ def test_a_leaf_is_asked_for_if_two_songs_have_it_beside_a_relative():
     assert askable(tree, pool.select([0, 2, 3, 4] + 60 * [1])) == ["piano", "organ"]
     of_one_song = pool.select([0, 1, 2])
     assert Fold(0, tree, of_one_song, pool).asked == []  # training cannot ask for them
+
+
+def test_songs_are_recast_but_for_drums_and_basses(tmp_path):
+    song = tmp_path / "a song.mid"
+    write_song(song, 0)
+    families = [(16, 17), (73,), (80, 81, 82)]
+    casts = set()
+    for seed in range(4):
+        path = recast(song, tmp_path / str(seed), families, seed)
+        assert path.name == song.name
+        before, after = (pretty_midi.PrettyMIDI(str(one)).instruments for one in (song, path))
+        for old, new in zip(before, after, strict=True):
+            assert [note.pitch for note in new.notes] == [note.pitch for note in old.notes]
+            assert new.is_drum == old.is_drum
+            if old.is_drum or old.program == 33:
+                assert new.program == old.program
+            else:
+                assert any(new.program in family for family in families)
+        casts.add(tuple(one.program for one in after))
+        again = recast(song, tmp_path / "again", families, seed)
+        assert again.read_bytes() == path.read_bytes()
+    assert len(casts) > 1
 
 
 def test_queries_and_pairs_are_of_leaves_that_training_asks_for():
