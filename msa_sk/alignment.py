@@ -80,14 +80,16 @@ def warn_of_misfit(
     rate = transformer.frame_rate
     parts = (begin - _CLOSE) * rate, (end + _DECAY) * rate
     energy = np.zeros(3)  # before, during and after the score
-    found = []
+    found, n_heard = [], 0
     for first, magnitude in windows:
         for start, stretch in _stretches(first, magnitude, rate):
             fit = score_fit(stretch, score, transformer, start)
             if fit is not None and fit.tells:
                 found.append(((start + stretch.shape[1] / 2) / rate, fit))
-        place = np.searchsorted(parts, first + np.arange(magnitude.shape[1]))
-        energy += np.bincount(place, np.square(magnitude, dtype=float).sum(axis=0), 3)
+        fresh = magnitude[:, max(n_heard - first, 0) :]  # windows overlap
+        n_heard = first + magnitude.shape[1]
+        place = np.searchsorted(parts, n_heard - np.arange(fresh.shape[1], 0, -1))
+        energy += np.bincount(place, np.square(fresh, dtype=float).sum(axis=0), 3)
     said = _misfit(found)
     if complete and energy[1] < energy.sum() / 2:
         said.append(
@@ -210,7 +212,8 @@ def score_fit(
 
 def _nearest(fit: np.ndarray, unmoved: int, close: int) -> int:
     """Return the shift that fits best; music that repeats itself has several, and one is least."""
-    good = np.flatnonzero(fit >= _NEARLY * fit.max())
+    highest = fit.max()
+    good = np.flatnonzero(fit >= highest - (1 - _NEARLY) * abs(highest))
     least = good[np.abs(good - unmoved).argmin()]
     first = max(least - close, 0)
     return int(first + fit[first : least + close + 1].argmax())

@@ -404,7 +404,12 @@ def _as_json(value: Any) -> Any:
             "an edit", "numbers, names and lists", repr(one)[:80], "Pass what JSON can hold."
         )
 
-    return json.loads(json.dumps(value, default=plain))
+    try:
+        return json.loads(json.dumps(value, default=plain))
+    except (ValueError, RecursionError) as error:  # such as a list that holds itself
+        raise InputError(
+            "an edit", "numbers, names and lists", str(error), "Pass what JSON can hold."
+        ) from error
 
 
 def _read_log(log: Any) -> list[dict[str, Any]]:

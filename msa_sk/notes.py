@@ -12,6 +12,7 @@ from msa_sk._sklearn import real, whole
 from msa_sk.exceptions import NotesError, ParameterError
 
 UNKNOWN_VELOCITY = 64
+_MAX_SECONDS = 1e9  # what lies later has no frame number
 _TIMES = ("onset", "offset")
 _COLUMNS = (*_TIMES, "pitch", "velocity")
 
@@ -147,7 +148,7 @@ class Notes:
     def _places(self, picked: np.ndarray, item: str) -> np.ndarray:
         try:
             places = np.arange(len(self))[picked]
-        except (IndexError, TypeError, ValueError):
+        except (IndexError, TypeError, ValueError, OverflowError):
             places = np.zeros(())
         if places.ndim != 1:
             raise NotesError(
@@ -297,6 +298,7 @@ def _check_notes(columns: dict[str, np.ndarray]) -> None:
         ),
         ("an onset at 0 s or later", onset >= 0),
         ("an offset after its onset", offset > onset),
+        (f"an offset within {_MAX_SECONDS:g} s", offset <= _MAX_SECONDS),
         (
             "a whole pitch from 0 to 127",
             (pitch >= 0) & (pitch <= 127) & (pitch == np.round(pitch)),

@@ -161,6 +161,19 @@ def test_of_shifts_that_fit_alike_the_least_is_told():
         warn_of_misfit(mixture, late, windows, SEEN)
 
 
+def test_sound_that_gets_softer_wherever_notes_begin_tells_nothing(songs):
+    X, _, scores = songs
+    late = np.concatenate([np.zeros(8 * RATE, "f4"), X[0].read()])
+    mixture = Mixture(late, RATE)
+    windows = [(0, SEEN.transform([mixture])[0].magnitude)]
+    with pytest.warns(ScoreWarning):
+        warn_of_misfit(mixture, scores[0], windows, SEEN)
+    steady = Mixture(np.ones(8 * RATE, "f4"), RATE)
+    windows = [(0, SEEN.transform([steady])[0].magnitude)]
+    with pytest.warns(ScoreWarning, match="do not seem to be those of this sound"):
+        warn_of_misfit(steady, scores[0], windows, SEEN)
+
+
 def test_one_stretch_in_which_nothing_fits_is_no_misfit(songs):
     X, magnitudes, scores = songs
     windows = [(k * 500, magnitude) for k, magnitude in enumerate([*magnitudes, magnitudes[0]])]
@@ -169,6 +182,15 @@ def test_one_stretch_in_which_nothing_fits_is_no_misfit(songs):
         told = {name: told[name].joined(score[name].shifted(8.0 * k)) for name in told}
     assert score_fit(magnitudes[3], scores[2], SEEN).clear is False
     warn_of_misfit(X[0], told, windows, SEEN)
+
+
+def test_what_windows_have_twice_is_counted_once():
+    """One note lasts a little more than half of the noise; the overlap lies outside of it."""
+    noise = np.random.default_rng(0).normal(size=10 * RATE)
+    magnitude = SEEN.transform([Mixture(noise.astype("f4"), RATE)])[0].magnitude
+    note = {"piano": Notes([4.4], [8.0], [60])}  # which may go on sounding for 2 s
+    windows = [(0, magnitude[:, :300]), (100, magnitude[:, 100:])]
+    warn_of_misfit(Mixture(noise, RATE), note, windows, SEEN)
 
 
 def test_few_notes_tell_nothing(songs):

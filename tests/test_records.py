@@ -127,6 +127,8 @@ def test_columns_of_different_lengths_are_refused():
 def test_notes_that_are_no_numbers_are_refused():
     with pytest.raises(NotesError, match="expected"):
         Notes(["C4"], [1.0], [60])
+    with pytest.raises(NotesError, match="an offset within 1e[+]09 s"):
+        Notes([0.0], [1e18], [60])
     with pytest.raises(NotesError, match="expected numbers"):
         Notes([10**400], [10**400 + 1], [60])
 
