@@ -46,6 +46,7 @@ from msa_sk.datasets.sampling import Draws
 from msa_sk.metrics import Comparison, SceneScorer
 from msa_sk.metrics.statistics import draw_songs
 from msa_sk.metrics.tables import markdown_table
+from msa_sk.midi import FAMILIES
 from msa_sk.persistence import register
 from msa_sk.records import Scene
 
@@ -174,7 +175,15 @@ def make_folds(size: Size) -> list[Fold]:
         tree.programs[leaf] for leaf in tree.leaves if leaf != "drums" and tree.relatives(leaf)
     ]
     versions = [
-        render(everything, stems, size.n_songs, families=families, transpose=5, random_state=seed)
+        render(
+            everything,
+            stems,
+            size.n_songs,
+            families=families,
+            kept=FAMILIES["bass"],
+            transpose=5,
+            random_state=seed,
+        )
         for seed in range(size.n_versions)
     ]
     held = len(everything.leaves) - len(rare_leaves(everything, *songs, 1))

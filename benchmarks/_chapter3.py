@@ -10,7 +10,7 @@ from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator
 
 from benchmarks._fits import RUNS, Training, score_once
-from benchmarks._songs import Songs, folds, render, solos
+from benchmarks._songs import Songs, folds, render, solos, without
 from msa_sk import (
     Cerberus,
     Chimera,
@@ -27,6 +27,7 @@ from msa_sk.datasets import mix_incoherent
 from msa_sk.metrics import SceneScorer
 from msa_sk.metrics.scenes import is_in_db
 from msa_sk.metrics.tables import markdown_table
+from msa_sk.midi import FAMILIES
 
 INSTRUMENTS = ("piano", "guitar")
 METRICS = {
@@ -58,7 +59,8 @@ REPEATED = ("Mask inference", "Transcription", "Cerberus")  # with other seeds
 # Training songs are also rendered in other keys and with other pianos: those of single songs are
 # eight programs, of which some are in one song alone.
 PROGRAMS = {"piano": range(8)}
-PER_SONG = 80  # excerpts to learn from, and as many of its versions
+PER_SONG = 80  # excerpts to learn from
+PER_VERSION = 10
 PER_TEST_SONG = 10
 
 
@@ -67,7 +69,8 @@ class Size(NamedTuple):
 
     n_songs: int | None  # MIDI files; None takes all
     n_folds: int
-    n_versions: int  # of each training song
+    n_versions: int  # of each training song, in other keys and with other pianos
+    n_casts: int  # of all songs but those to test on, recast as the instruments
     n_mixtures: int  # that networks learn from in each fold
     n_nmf: int
     n_test: int  # in each fold
@@ -89,9 +92,9 @@ _PAPER = {  # sections 3.3.3 and 3.3.5
     "num_workers": 8,
 }
 SIZES = {
-    "tiny": Size(24, 2, 1, 16, 10, 8, 1, _SHORT | {"max_epochs": 3, "hidden_size": 16}),
-    "small": Size(None, 3, 8, 18_000, 300, 100, 3, _SHORT | {"max_epochs": 1}),
-    "paper": Size(None, 4, 8, 20_000, 300, 100, 3, _PAPER),
+    "tiny": Size(24, 2, 1, 1, 16, 10, 8, 1, _SHORT | {"max_epochs": 3, "hidden_size": 16}),
+    "small": Size(None, 3, 8, 4, 18_000, 300, 100, 3, _SHORT | {"max_epochs": 1}),
+    "paper": Size(None, 4, 8, 4, 20_000, 300, 100, 3, _PAPER),
 }
 
 
@@ -101,6 +104,7 @@ class Fold(NamedTuple):
     number: int
     train: list[Songs]
     test: Songs
+    casts: list[Songs]  # further songs to learn from, recast
 
 
 def make_folds(
@@ -113,15 +117,30 @@ def make_folds(
         render(instruments, stems, size.n_songs, programs=PROGRAMS, transpose=5, random_state=seed)
         for seed in range(size.n_versions)
     ]
-    for number, parts in enumerate(folds(songs, versions, size.n_folds, evenly)):
-        yield Fold(number, *parts)
+    families = [FAMILIES[name] for name in instruments if name not in ("bass", "drums")]
+    kept = FAMILIES["bass"] if "bass" in instruments else ()
+    casts = [
+        render(
+            instruments,
+            stems,
+            size.n_songs,
+            families=families,
+            kept=kept,
+            transpose=5,
+            random_state=seed,
+        )
+        for seed in range(size.n_casts)
+    ]
+    for number, (train, test) in enumerate(folds(songs, versions, size.n_folds, evenly)):
+        names = {mixture.group for mixture in test[0]}
+        yield Fold(number, train, test, [without(names, cast) for cast in casts])
 
 
 def lessons(fold: Fold, instruments: Sequence[str] = INSTRUMENTS) -> Songs:
-    """Return solo excerpts to learn from: half of songs as they are, half of their versions."""
+    """Return solo excerpts to learn from, of songs as they are, of their versions, and recast."""
     plain, *versions = fold.train
     parts = [solos(plain, instruments, PER_SONG)]
-    parts += [solos(version, instruments, PER_SONG // len(versions)) for version in versions]
+    parts += [solos(version, instruments, PER_VERSION) for version in (*versions, *fold.casts)]
     X, y = (sum(each, []) for each in zip(*parts, strict=True))
     return X, y
 
@@ -144,9 +163,11 @@ def plan(
     def data() -> Songs:
         return mix_incoherent(*lessons(fold, instruments), n_mixtures, random_state=seed)
 
-    songs = f"{size.n_songs or 'all'}songs-{PER_SONG}x{size.n_versions}-fold{fold.number}of"
     kind = "".join(filter(str.isalnum, name)).lower()
-    what = f"{'-'.join(instruments)}-{songs}{size.n_folds}-{n_mixtures}mixtures-seed{seed}-{kind}"
+    what = (
+        f"{'-'.join(instruments)}-{size.n_songs or 'all'}songs-{PER_SONG}x{size.n_versions}+"
+        f"{size.n_casts}-fold{fold.number}of{size.n_folds}-{n_mixtures}mixtures-seed{seed}-{kind}"
+    )
     return Training(what, system, data)
 
 

@@ -51,10 +51,13 @@ TRANSCRIBERS = {
 }
 # As in chapter 3, but the networks learn for a third of the time.
 SIZES: dict[str, Size] = {
-    "tiny": _chapter3.SIZES["tiny"]._replace(n_songs=14, n_mixtures=12, n_nmf=6, n_test=6),
-    "small": _chapter3.SIZES["small"]._replace(n_mixtures=6000, n_seeds=1),
+    "tiny": _chapter3.SIZES["tiny"]._replace(
+        n_songs=14, n_casts=0, n_mixtures=12, n_nmf=6, n_test=6
+    ),
+    "small": _chapter3.SIZES["small"]._replace(n_casts=0, n_mixtures=6000, n_seeds=1),
     "paper": _chapter3.SIZES["paper"]._replace(
         # So many passes over 20,000 mixtures are the paper's 100,000 steps.
+        n_casts=0,
         n_seeds=1,
         parameters={
             **{"preset": "chapter4", "max_epochs": 320, "precision": "auto"},

@@ -3,7 +3,7 @@
 import os
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,6 @@ from msa_sk._general_midi import DRUM_CHANNEL
 from msa_sk.datasets import Excerpts, render_scenes
 from msa_sk.exceptions import MsaWarning
 
-BASSES = range(32, 40)  # programs
-
 Songs = tuple[list, list]  # mixtures and scenes
 
 
@@ -27,6 +25,7 @@ def render(
     n_songs: int | None = None,
     require: str = "any",
     families: Sequence[Sequence[int]] = (),
+    kept: Collection[int] = (),
     **variation: Any,
 ) -> Songs:
     """Return songs that hold any, or all, of some instruments; stems are kept in a folder.
@@ -39,8 +38,8 @@ def render(
     n_songs : int, default=None
         How many MIDI files to look at; None looks at all.
     require : {"any", "all"}, default="any"
-    families : sequence of sequence of int, default=()
-        If there are some, songs are recast: see `recast`.
+    families, kept
+        As of `recast`. If there are no families, songs stay as they are.
     **variation
         ``programs``, ``transpose`` and ``random_state`` of `render_scenes`.
 
@@ -56,7 +55,9 @@ def render(
     soundfont = next(Path(folder).glob("soundfonts/*.sf2"))
     if families:
         seed = variation["random_state"]
-        files = [recast(file, Path(stems) / f"recast-{seed}", families, seed) for file in files]
+        what = zlib.crc32(repr((families, kept, seed)).encode())
+        place = Path(stems) / f"recast-{what:08x}"
+        files = [recast(file, place, families, kept, seed) for file in files]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MsaWarning)  # songs without the instruments
         return render_scenes(
@@ -64,11 +65,26 @@ def render(
         )
 
 
-def recast(song: Path, folder: Path, families: Sequence[Sequence[int]], random_state: int) -> Path:
+def recast(
+    song: Path,
+    folder: Path,
+    families: Sequence[Sequence[int]],
+    kept: Collection[int],
+    random_state: int,
+) -> Path:
     """Write a song with other instruments, and return the path, of the same name.
 
-    Each channel but those of drums and basses is given to a family drawn at random, and to one of
-    its programs: so a few hundred songs teach instruments that few of them have.
+    Each channel is given to a family drawn at random, and to one of its programs: so a hundred
+    songs teach instruments that few of them have, and in registers in which few have them.
+
+    Parameters
+    ----------
+    song, folder : Path
+    families : sequence of sequence of int
+        Programs.
+    kept : collection of int
+        Programs that stay as they are, as drums do.
+    random_state : int
     """
     random = np.random.default_rng([random_state, zlib.crc32(song.stem.encode())])
     file = mido.MidiFile(song, clip=True)
@@ -78,7 +94,7 @@ def recast(song: Path, folder: Path, families: Sequence[Sequence[int]], random_s
         for i, message in enumerate(track):
             if message.type != "program_change" or message.channel == DRUM_CHANNEL:
                 continue
-            if message.program not in BASSES:
+            if message.program not in kept:
                 track[i] = message.copy(program=programs[message.channel])
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / song.name) as temporary:
@@ -103,6 +119,11 @@ def folds(
 def of_songs(names: set[str], songs: Songs) -> Songs:
     """Return those that have some names."""
     return select([i for i, mixture in enumerate(songs[0]) if mixture.group in names], songs)
+
+
+def without(names: set[str], songs: Songs) -> Songs:
+    """Return those that have none of some names."""
+    return select([i for i, mixture in enumerate(songs[0]) if mixture.group not in names], songs)
 
 
 def select(chosen: Iterable[int], songs: Songs) -> Songs:

@@ -44,6 +44,7 @@ class Size(NamedTuple):
     n_songs: int | None  # MIDI files; None takes all
     n_folds: int
     n_versions: int  # of each training song, in other keys and with other programs
+    n_casts: int  # of all songs but those to test on, recast as the instruments
     seconds: float  # of training, of each body in each fold
     n_mixtures: int  # drawn at a time
     n_test: int  # in each fold
@@ -51,8 +52,8 @@ class Size(NamedTuple):
 
 
 SIZES = {
-    "tiny": Size(24, 2, 1, 1.0, 8, 6, 16),
-    "small": Size(None, 2, 4, 300.0, 40, 100, 128),
+    "tiny": Size(24, 2, 1, 0, 1.0, 8, 6, 16),
+    "small": Size(None, 2, 8, 4, 300.0, 40, 100, 128),
 }
 
 
