@@ -3,7 +3,6 @@
 ``python -m benchmarks.<name> --size tiny|small|paper [--seed 0]``
 
 Trainings are kept in ``runs``, which is no part of the repository, and so are the scores of each,
-scene by scene. ``results/scores`` has those of trainings behind the tables there: a table is made
-of them in minutes, and training takes place where one is missing. Remove the folder to train all
-anew.
+scene by scene, in ``runs/scores``. Such files are also looked for in ``results/scores``: copied
+there, they make a table of what other machines have trained. Remove both to train all anew.
 """
