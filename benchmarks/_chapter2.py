@@ -78,8 +78,8 @@ class Size(NamedTuple):
 
 SIZES = {
     "tiny": Size(
-        *(16, 2, 2.0, 4, 1, 2, 8, 8, 1),
-        {"hidden_size": 16, "n_layers": 1, "max_epochs": 3, "lr": 0.01},
+        *(16, 2, 2.0, 4, 0, None, 8, 8, 1),
+        {"hidden_size": 16, "n_layers": 1, "max_epochs": 8, "lr": 0.01},
         {"query_size": 8, "query_length": 16, "embedding_size": 4},
     ),
     "small": Size(

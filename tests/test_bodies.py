@@ -407,12 +407,12 @@ def benchmark(monkeypatch):
     def make_folds(size):
         songs = make_scenes(8, duration=6.0, scenes_per_song=1, random_state=0)
         parts = [tuple(half[i::2] for half in songs) for i in (0, 1)]
-        return [Fold(i, [parts[i], parts[i]], parts[1 - i]) for i in (0, 1)]
+        return [Fold(i, [parts[i], parts[i]], parts[1 - i], []) for i in (0, 1)]
 
     monkeypatch.setattr(benchmark, "make_folds", make_folds)
     monkeypatch.setattr(benchmark, "keep_large_buffers", lambda: True)
     monkeypatch.setattr(benchmark, "N_JOBS", 1)
-    monkeypatch.setitem(benchmark.SIZES, "tiny", benchmark.Size(8, 2, 1, 0.2, 2, 2, 8))
+    monkeypatch.setitem(benchmark.SIZES, "tiny", benchmark.Size(8, 2, 1, 0, 0.2, 2, 2, 8))
     return benchmark
 
 
