@@ -54,8 +54,9 @@ class QueryNet(StandardisedInput):
             share = presence / presence.sum((1, 2), keepdim=True).clamp(min=1)
             weight = self.embed.weight.unflatten(0, (query.shape[1], -1))
             bias = self.embed.bias.unflatten(0, (query.shape[1], -1))
-            by_bin = torch.einsum("bft,btc->bfc", share, features.float())
-            return torch.einsum("bfc,fkc->bk", by_bin, weight) + share.sum(2) @ bias
+            by_bin = torch.einsum("bft,btc->fbc", share, features.float())
+            # Bin by bin: an einsum over both bins and features would first copy the weights.
+            return torch.bmm(by_bin, weight.transpose(1, 2)).sum(0) + share.sum(2) @ bias
 
     def standardise_anchors(self, queries: Sequence[Tensor]) -> None:
         """Give the anchors of these queries (n_bins, n_frames) mean 0 and variance 1.
