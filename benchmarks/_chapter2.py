@@ -30,7 +30,7 @@ from sklearn.base import BaseEstimator
 
 from benchmarks._fits import RUNS, Direction, Training, compare_scores, score_once, verdicts
 from benchmarks._report import parse_arguments, rows_table, write_report
-from benchmarks._songs import Songs, render
+from benchmarks._songs import Songs, casts, render
 from benchmarks._songs import folds as split
 from msa_sk import (
     HierarchicalQBE,
@@ -174,18 +174,7 @@ def make_folds(size: Size) -> list[Fold]:
     families = [
         tree.programs[leaf] for leaf in tree.leaves if leaf != "drums" and tree.relatives(leaf)
     ]
-    versions = [
-        render(
-            everything,
-            stems,
-            size.n_songs,
-            families=families,
-            kept=FAMILIES["bass"],
-            transpose=5,
-            random_state=seed,
-        )
-        for seed in range(size.n_versions)
-    ]
+    versions = casts(everything, stems, size.n_songs, families, FAMILIES["bass"], size.n_versions)
     held = len(everything.leaves) - len(rare_leaves(everything, *songs, 1))
     print(f"{len(songs[0])} songs hold {held} leaves; {len(tree.leaves)} have songs enough")
     return [

@@ -10,7 +10,7 @@ from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator
 
 from benchmarks._fits import RUNS, Training, score_once
-from benchmarks._songs import Songs, folds, render, solos, without
+from benchmarks._songs import Songs, casts, folds, render, solos, without
 from msa_sk import (
     Cerberus,
     Chimera,
@@ -119,21 +119,10 @@ def make_folds(
     ]
     families = [FAMILIES[name] for name in instruments if name not in ("bass", "drums")]
     kept = FAMILIES["bass"] if "bass" in instruments else ()
-    casts = [
-        render(
-            instruments,
-            stems,
-            size.n_songs,
-            families=families,
-            kept=kept,
-            transpose=5,
-            random_state=seed,
-        )
-        for seed in range(size.n_casts)
-    ]
+    recast = casts(instruments, stems, size.n_songs, families, kept, size.n_casts)
     for number, (train, test) in enumerate(folds(songs, versions, size.n_folds, evenly)):
         names = {mixture.group for mixture in test[0]}
-        yield Fold(number, train, test, [without(names, cast) for cast in casts])
+        yield Fold(number, train, test, [without(names, cast) for cast in recast])
 
 
 def lessons(fold: Fold, instruments: Sequence[str] = INSTRUMENTS) -> Songs:

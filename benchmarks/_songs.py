@@ -65,6 +65,38 @@ def render(
         )
 
 
+def casts(
+    instruments: Sequence[str],
+    stems: str | os.PathLike,
+    n_songs: int | None,
+    families: Sequence[Sequence[int]],
+    kept: Collection[int],
+    n_casts: int,
+) -> list[Songs]:
+    """Return the same songs recast, each time otherwise and in other keys.
+
+    Parameters
+    ----------
+    instruments, stems, n_songs
+        As of `render`.
+    families, kept
+        As of `recast`.
+    n_casts : int
+    """
+    return [
+        render(
+            instruments,
+            stems,
+            n_songs,
+            families=families,
+            kept=kept,
+            transpose=5,
+            random_state=seed,
+        )
+        for seed in range(n_casts)
+    ]
+
+
 def recast(
     song: Path,
     folder: Path,
