@@ -85,7 +85,7 @@ SIZES = {
     "small": Size(
         *(None, 2, 4.0, 40, 3, 20, 1_000, 216, 1),
         {"sequence_length": 32, "max_epochs": 12, "precision": "auto"},
-        {"query_length": 32},
+        {"query_length": 32, "lr": 0.001},
     ),
     "paper": Size(  # sections 2.4.1 and 2.4.2
         *(None, 2, 10.0, None, 0, None, 20_000, 1_500, 1),
