@@ -154,21 +154,25 @@ def check(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def draw(anchors: np.ndarray, queries: Queries, fold: Fold, path: Path) -> None:
-    """Draw anchors by t-SNE, coloured by parent; a leaf's name stands at the median of its own."""
+    """Draw anchors by t-SNE: a colour for each parent, a marker for each of its leaves."""
     scaled = StandardScaler().fit_transform(anchors)
     perplexity = min(30, (len(scaled) - 1) / 3)
     points = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(scaled)
-    parents, leaves = np.array(parents_of(fold, queries)), np.array(queries.leaves)
-    figure, axis = plt.subplots(figsize=(8, 6), layout="constrained")
+    leaves = np.array(queries.leaves)
+    figure, axis = plt.subplots(figsize=(9, 6), layout="constrained")
     for i, parent in enumerate(fold.tree.levels["level_2"]):
-        own = parents == parent
-        if own.any():
-            label = parent.replace("_", " ")
-            axis.scatter(*points[own].T, s=14, color=f"C{i}", alpha=0.7, label=label)
-    for leaf in np.unique(leaves):
-        place = np.median(points[leaves == leaf], axis=0)
-        box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "alpha": 0.8, "lw": 0}
-        axis.text(*place, leaf.replace("_", " "), ha="center", va="center", size=8, bbox=box)
+        own = [leaf for leaf in np.unique(leaves) if fold.tree.path(leaf)[1] == parent]
+        if own:
+            axis.scatter([], [], s=0, label=f"$\\bf{{{parent.replace('_', '~')}}}$")
+        for leaf, marker in zip(own, "o^sxv", strict=False):
+            axis.scatter(
+                *points[leaves == leaf].T,
+                s=16,
+                color=f"C{i}",
+                marker=marker,
+                alpha=0.7,
+                label=leaf.replace("_", " "),
+            )
     axis.set(xticks=[], yticks=[])
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     figure.savefig(path, dpi=120)
