@@ -103,7 +103,7 @@ def write_report(
         Of one table: figures of systems (``system, instrument, metric, mean, low, high,
         n_songs, n_excerpts``) or of speed (``work, ours, peer, ratio, n_runs``).
     seconds : float
-        How long the benchmark took.
+        How long the benchmark took, without what it found done by runs before.
     packages : sequence of str
         Distributions whose versions matter, besides the usual ones.
     note : str
