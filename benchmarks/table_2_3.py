@@ -6,8 +6,8 @@ rendered from the MIDI files and the SoundFont of the folder MSA_SK_DATA; traini
 excerpts of them in which leaves are moved by up to 3 dB, anew in each epoch. Networks learn from
 the training songs as they are, and recast, where parts are played by instruments drawn at random.
 Cross-validated by song: tests are drawn, each leaf as often as another, from all songs that have
-excerpts with leaves under two top nodes (100 of 114), as they are, for networks that have not heard
-them. Intervals and tests are over songs.
+excerpts with leaves under two top nodes (100 of 114), as they are, for networks that have not
+heard them. Intervals and tests are over songs.
 
 Nothing is claimed but that all runs; the table says which of the paper's directions are found.
 
