@@ -4,8 +4,8 @@ Songs are rendered from the shared MIDI files, each leaf of figure 2.13 as a ste
 is that figure's without the leaves that too few songs hold, which stay in the mixtures. Excerpts
 are those in which some leaf and a relative of it are above -30 dB (section 2.4.1), and leaves
 under two top nodes or more, so that no level is all of the mixture. Networks learn from songs as
-they are, and from the same songs recast, in other keys (`benchmarks._songs.recast`): most leaves
-are in three to six songs of a fold alone.
+they are, and from the same songs recast, in other keys (`benchmarks._songs.recast`): few songs of
+a fold hold most of the leaves, and each of them the same relatives.
 
 Of the 18 leaves 14 are left, and 12 of these are asked for: electric basses and brass have lost
 all their relatives, and would be the same sound at all levels. Percussion has one node at level 2,
@@ -15,21 +15,17 @@ Plan of the size small: two folds, and in each of them nine fits of SSS and nine
 needs four of them, table 2.4 two of these and six more, table 2.5 two and eight more.
 """
 
-import argparse
 import hashlib
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator
 
-from benchmarks._fits import RUNS, Direction, Training, compare_scores, score_once, verdicts
-from benchmarks._report import parse_arguments, rows_table, write_report
+from benchmarks._fits import RUNS, Training, compare_scores, score_once
 from benchmarks._songs import Songs, casts, render
 from benchmarks._songs import folds as split
 from msa_sk import (
@@ -45,14 +41,12 @@ from msa_sk.datasets import Excerpts, rare_leaves
 from msa_sk.datasets.sampling import Draws
 from msa_sk.metrics import Comparison, SceneScorer
 from msa_sk.metrics.statistics import draw_songs
-from msa_sk.metrics.tables import markdown_table
 from msa_sk.midi import FAMILIES
 from msa_sk.persistence import register
 from msa_sk.records import Scene
 
 METRIC = "si_sdri"
 LEVELS = {"level_3": "Level 3", "level_2": "Level 2", "level_1": "Level 1"}
-COLUMNS = {"all": "All", **LEVELS}  # of the paper's tables
 SALIENT_DB = -30.0
 LEAF = "effected_guitars"  # SSS has its path: most songs hold it of all leaves but drums and bass
 EVENLY = "organs"  # of the leaves that are asked for fewest songs hold it: each fold has its share
@@ -87,7 +81,9 @@ SIZES = {
         {"sequence_length": 32, "max_epochs": 12, "precision": "auto"},
         {"query_length": 32, "lr": 0.001},
     ),
-    "paper": Size(  # sections 2.4.1 and 2.4.2
+    # Sections 2.4.1 and 2.4.2, but for validation: songs that are held out have no queries, and
+    # the rate is halved by the training loss.
+    "paper": Size(
         *(None, 2, 10.0, None, 0, None, 20_000, 1_500, 1),
         {
             **{"hidden_size": 600, "n_layers": 4, "dropout": 0.3, "sequence_length": 626},
@@ -219,12 +215,17 @@ def askable(tree: Hierarchy, pool: Pool) -> list[str]:
     The example that is asked with is of another song than the mixture; and of a leaf without
     relatives all levels are the same sound.
     """
-    songs = defaultdict(set)
-    for mixture, heard in zip(pool.mixtures, pool.heard, strict=True):
-        for leaf in heard:
-            if heard.intersection(tree.relatives(leaf)):
-                songs[leaf].add(mixture.group)
-    return [leaf for leaf in tree.leaves if len(songs[leaf]) > 1]
+    return [leaf for leaf in tree.leaves if len(songs_beside_relative(tree, pool, leaf)) > 1]
+
+
+def songs_beside_relative(tree: Hierarchy, pool: Pool, leaf: str) -> set[str]:
+    """Return the songs in which a leaf is heard at once with a sibling or cousin."""
+    relatives = set(tree.relatives(leaf))
+    return {
+        str(mixture.group)
+        for mixture, heard in zip(pool.mixtures, pool.heard, strict=True)
+        if leaf in heard and heard & relatives
+    }
 
 
 class Test(NamedTuple):
@@ -233,6 +234,8 @@ class Test(NamedTuple):
     X: list
     y: list
     leaves: list[str]
+    examples_of: list[str]  # the songs that the examples are of
+    with_sibling: list[bool]  # whether a sibling of the leaf is heard, so that levels 1, 2 differ
 
 
 def make_test(fold: Fold, strategy: str, size: Size) -> Test:
@@ -240,8 +243,18 @@ def make_test(fold: Fold, strategy: str, size: Size) -> Test:
     leaves = [LEAF] if strategy == "SSS" else fold.asked
     sampler = QueryMixing(fold.tree, n_mixes=size.n_test, leaves=leaves)
     draws = sampler.prepare(fold.test.mixtures, fold.test.scenes)
-    asked = [draws.picks(0, i)[0][1] for i in range(len(draws))]
-    return Test(*draws.epoch(0), asked)
+    picks = [draws.picks(0, i) for i in range(len(draws))]
+    asked = [leaf for (_, leaf), _ in picks]
+    examples_of = [str(fold.test.mixtures[i].group) for _, (i, _) in picks]
+    siblings = {leaf: children_beside(fold.tree, leaf) for leaf in leaves}
+    with_sibling = [bool(fold.test.heard[i] & siblings[leaf]) for (i, leaf), _ in picks]
+    return Test(*draws.epoch(0), asked, examples_of, with_sibling)
+
+
+def children_beside(tree: Hierarchy, leaf: str) -> set[str]:
+    """Return the other leaves under a leaf's parent."""
+    parent = tree.path(leaf)[1]
+    return {other for other in tree.leaves if other != leaf and tree.path(other)[1] == parent}
 
 
 # --------------------------------------------------------------------------------- the networks
@@ -326,11 +339,26 @@ class Scored(NamedTuple):
 
     scores: dict[str, list[tuple]]  # by system, each seed's scores of all mixtures
     songs: list[str]
+    folds: list[int]
     leaves: list[str]  # that the mixtures were asked for
+    examples_of: list[str]  # the songs of the examples; none for one path
+    with_sibling: list[bool]
 
     def compare(self) -> Comparison:
         """Compare systems by level."""
-        return compare_scores(self.scores, self.songs)
+        return compare_scores(self.scores, self.songs, self.examples_of)
+
+    def where(self, chosen: Sequence[bool]) -> "Scored":
+        """Return what systems scored on some of the mixtures."""
+
+        def kept(values: Sequence) -> list:
+            return [value for value, wanted in zip(values, chosen, strict=True) if wanted]
+
+        scores = {
+            name: [tuple(kept(scenes)) for scenes in seeds] for name, seeds in self.scores.items()
+        }
+        rest = (kept(values) if values else [] for values in self[1:])
+        return Scored(scores, *rest)
 
     def compare_leaves(self, level: str = "level_1") -> Comparison:
         """Compare systems by leaf, at one level."""
@@ -344,7 +372,7 @@ class Scored(NamedTuple):
             ]
             for name, seeds in self.scores.items()
         }
-        return compare_scores(scores, self.songs)
+        return compare_scores(scores, self.songs, self.examples_of)
 
 
 def score_systems(
@@ -371,8 +399,8 @@ def score_systems(
     }
 
     def run(name: str, seed: int, fold: Fold) -> tuple:
-        X, y, _ = tests[SYSTEMS[name].strategy][fold.number]
-        scores = score(plan(name, fold, size, seed), X, y)
+        test = tests[SYSTEMS[name].strategy][fold.number]
+        scores = score(plan(name, fold, size, seed), test.X, test.y)
         print(f"fold {fold.number}, seed {seed}: {name}", flush=True)
         return scores
 
@@ -389,7 +417,10 @@ def score_systems(
                 if SYSTEMS[name].strategy == strategy
             },
             [str(mixture.group) for test in of_folds for mixture in test.X],
+            [fold.number for fold, test in zip(folds, of_folds, strict=True) for _ in test.X],
             [leaf for test in of_folds for leaf in test.leaves],
+            [song for test in of_folds for song in test.examples_of if strategy == "QBE"],
+            [one for test in of_folds for one in test.with_sibling],
         )
         for strategy, of_folds in tests.items()
     }
@@ -436,127 +467,3 @@ def bootstrap(
     ]
     low, high = np.quantile(values, (0.025, 0.975))
     return float(low), float(high)
-
-
-# ---------------------------------------------------------------------------------- the reports
-
-Paper = Mapping[str, Sequence[float]]  # by system, the means of `COLUMNS`; NaN where there is none
-
-#: Gives rows and Markdown from the folds, the size and the seeds.
-More = Callable[[Sequence[Fold], Size, Sequence[int]], tuple[list[dict[str, Any]], list[str]]]
-
-
-def make_table(
-    name: str,
-    doc: str,
-    argv: Sequence[str] | None,
-    paper: Paper,
-    pairs: Sequence[tuple[str, str]],
-    more: More | None = None,
-) -> tuple[str, list[dict[str, Any]]]:
-    """Score the systems of a table, write its report, and print it.
-
-    Parameters
-    ----------
-    name, doc : str
-        Of the benchmark; the second paragraph of `doc` is the report's note.
-    argv : sequence of str or None
-        Arguments.
-    paper : dict of str to sequence of float
-        Whose systems are scored.
-    pairs : sequence of (str, str)
-        Systems that the paper compares, each pair of one strategy: in which columns ours differ
-        in the same direction is told.
-    more : callable, default=None
-        What the report has besides.
-
-    Returns
-    -------
-    size : str
-    rows : list of dict
-        Of the report.
-    """
-    arguments = parse_arguments(doc, argv)
-    size, start = SIZES[arguments.size], time.monotonic()
-    seeds = range(arguments.seed, arguments.seed + size.n_seeds)
-    folds = make_folds(size)
-    rows, found, lines = [], [], []
-    for scored in score_systems(paper, folds, size, seeds).values():
-        comparison = scored.compare()
-        summary = comparison.summary()
-        rows += summary
-        lines += _lines(summary, {name: paper[name] for name in scored.scores})
-        own = [pair for pair in pairs if pair[0] in scored.scores]
-        found += verdicts(comparison, _directions(paper, own))
-    header = [*COLUMNS.values(), *(f"paper: {title}" for title in COLUMNS.values())]
-    tables = [
-        about(folds),
-        markdown_table(["SI-SDRi (dB)", *header], lines),
-        "What the paper found, and what the intervals of the difference over songs say:\n",
-        rows_table(found),
-    ]
-    more_rows, more_tables = more(folds, size, seeds) if more else ([], [])
-    rows += [*found, *more_rows]
-    finish(name, doc, arguments, rows, start, seeds, [*tables, *more_tables])
-    return arguments.size, rows
-
-
-def about(folds: Sequence[Fold]) -> str:
-    """Return a sentence about the data."""
-    tests = [fold.test for fold in folds]
-    songs = {mixture.group for test in tests for mixture in test.mixtures}
-    numbers = [len(nodes) for nodes in folds[0].tree.levels.values()]
-    found = {leaf for fold in folds for leaf in fold.asked}
-    asked = [leaf for leaf in folds[0].tree.leaves if leaf in found]
-    return (
-        f"{len(songs)} songs, tested on in {len(folds)} parts; nodes by level, the leaves first: "
-        f"{numbers}; asked for are {', '.join(asked)}.\n"
-    )
-
-
-def finish(
-    name: str,
-    doc: str,
-    arguments: argparse.Namespace,
-    rows: Sequence[Mapping[str, Any]],
-    start: float,
-    seeds: Sequence[int],
-    tables: Sequence[str],
-) -> Path:
-    """Write and print the report of a benchmark that began at some time; return its path."""
-    path = write_report(
-        name,
-        arguments,
-        rows,
-        time.monotonic() - start,
-        packages=("skorch", "librosa", "pyfluidsynth"),
-        note=" ".join(doc.split("\n\n")[1].split()),
-        seeds=seeds,
-        tables="\n".join(tables),
-    )
-    print(path.with_suffix(".md").read_text())
-    return path
-
-
-def _directions(paper: Paper, pairs: Sequence[tuple[str, str]]) -> Iterable[Direction]:
-    for system, other in pairs:
-        for level, mine, theirs in zip(COLUMNS, paper[system], paper[other], strict=True):
-            if abs(mine - theirs) > 0.05:  # neither equal nor unknown
-                yield Direction(system, other, METRIC, mine - theirs, level)
-
-
-def _lines(summary: Sequence[Mapping[str, Any]], paper: Paper) -> list[list[str]]:
-    cells = {(row["system"], row["instrument"]): text_of(row) for row in summary}
-    return [
-        [
-            name,
-            *(cells[name, level] for level in COLUMNS),
-            *(f"{value:g}" if value == value else "–" for value in theirs),
-        ]
-        for name, theirs in paper.items()
-    ]
-
-
-def text_of(row: Mapping[str, Any]) -> str:
-    """Return a summary's row as mean and interval."""
-    return "{mean:.1f} [{low:.1f}, {high:.1f}]".format(**row)

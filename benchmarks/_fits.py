@@ -97,10 +97,12 @@ def score_once(
 
 
 def _digest_of(X: Sequence[Mixture], y: Sequence[Scene], metrics: Sequence[str]) -> str:
-    """Return a digest of metrics, and of what mixtures are made of: songs, lengths, notes."""
+    """Return a digest of metrics and mixtures: songs, lengths, notes, what is asked with."""
     digest = hashlib.sha256(" ".join(metrics).encode())
     for mixture, scene in zip(X, y, strict=True):
         digest.update(f"{mixture.group} {mixture.n_samples} {scene.instruments}".encode())
+        if mixture.query is not None:
+            digest.update(repr(mixture.query).encode())
         for notes in scene.notes or ():
             digest.update(notes.onset.tobytes() + notes.pitch.tobytes())
     return digest.hexdigest()[:12]

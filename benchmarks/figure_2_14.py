@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 
-from benchmarks._chapter2 import METRIC, SIZES, finish, make_folds, score_systems
+from benchmarks._chapter2 import METRIC, SIZES, Scored, make_folds, score_systems
+from benchmarks._chapter2_reports import finish
 from benchmarks._report import parse_arguments, rows_table
 from msa_sk.metrics import Comparison
 from msa_sk.metrics.statistics import holm
@@ -41,7 +43,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"The median of one network for all levels is the higher one for {len(higher)} of "
         f"{len(rows)} leaves; in the paper, for 16 of 18.\n"
     )
-    path = finish("figure_2_14", __doc__, arguments, rows, start, seeds, [text, rows_table(rows)])
+    means = differences(scored, rows)
+    tables = [
+        text,
+        rows_table(rows),
+        "Means over excerpts of what one network for all levels is above one for the leaf, in dB, "
+        "with intervals over the songs of mixtures and of examples:\n",
+        rows_table(means),
+    ]
+    path = finish("figure_2_14", __doc__, arguments, [*rows, *means], start, seeds, tables)
     draw(comparison, rows, path.with_suffix(".png"))
 
 
@@ -51,7 +61,9 @@ def rows_of(comparison: Comparison, leaves: Sequence[str]) -> list[dict[str, Any
     rank, signed = (
         {row["instrument"]: row for row in comparison.tests(paired)} for paired in (False, True)
     )
-    corrected = holm([rank[leaf]["p"] for leaf in leaves])  # the mean of all leaves is no test
+    corrected, signed_corrected = (  # the mean of all leaves is no test
+        holm([of_leaf[leaf]["p"] for leaf in leaves]) for of_leaf in (rank, signed)
+    )
     return [
         {
             "leaf": leaf,
@@ -61,9 +73,41 @@ def rows_of(comparison: Comparison, leaves: Sequence[str]) -> list[dict[str, Any
             "mann_whitney_p": rank[leaf]["p"],
             "mann_whitney_p_holm": float(p_holm),
             "wilcoxon_p": signed[leaf]["p"],
+            "wilcoxon_p_holm": float(signed_p_holm),
         }
-        for leaf, p_holm in zip(leaves, corrected, strict=True)
+        for leaf, p_holm, signed_p_holm in zip(leaves, corrected, signed_corrected, strict=True)
     ]
+
+
+def differences(scored: Scored, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return mean differences: of all tests, of each fold, and without the leaf that differs most.
+
+    One leaf can make a mean; and a fold by which parameters were chosen is not one to judge by.
+    """
+    furthest = max(rows, key=lambda row: abs(row[MULTI] - row[SINGLE]))["leaf"]
+    leaves, folds = np.array(scored.leaves), np.array(scored.folds)
+    tests = {
+        "all": np.ones(len(leaves), bool),
+        **{f"fold {fold}": folds == fold for fold in np.unique(folds)},
+        f"all but {furthest}": leaves != furthest,
+        furthest: leaves == furthest,
+    }
+    found = []
+    for name, chosen in tests.items():
+        comparison = scored.where(list(chosen)).compare()
+        ours, others = (comparison.values(each, METRIC, "level_1") for each in (MULTI, SINGLE))
+        low, high = comparison.interval((ours - others)[:, None])[:, 0]
+        found.append(
+            {
+                "tests": name,
+                "difference": float(np.mean(ours - others)),
+                "low": float(low),
+                "high": float(high),
+                "n_songs": len(set(comparison.songs)),
+                "n_excerpts": len(ours),
+            }
+        )
+    return found
 
 
 def _values(comparison: Comparison, leaf: str) -> dict[str, Any]:

@@ -18,15 +18,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from benchmarks._chapter2 import (
-    COLUMNS,
     SHARES,
     SIZES,
     WHOLE,
-    finish,
     make_folds,
     reduced_name,
     score_systems,
 )
+from benchmarks._chapter2_reports import COLUMNS, finish
 from benchmarks._report import parse_arguments, rows_table
 from benchmarks.table_2_5 import PAPER
 

@@ -5,9 +5,10 @@ example from another song; both with the constraint of eq. 2.4 (HC) and without 
 rendered from the MIDI files and the SoundFont of the folder MSA_SK_DATA; training mixtures are
 excerpts of them in which leaves are moved by up to 3 dB, anew in each epoch. Networks learn from
 the training songs as they are, and recast, where parts are played by instruments drawn at random.
-Cross-validated by song: tests are drawn, each leaf as often as another, from all songs that have
-excerpts with leaves under two top nodes (100 of 114), as they are, for networks that have not
-heard them. Intervals and tests are over songs.
+Cross-validated by song: tests are drawn, each leaf as often as another, from songs as they are
+that have excerpts with leaves under two top nodes, for networks that have not heard them.
+Intervals draw songs, of the mixtures and of the examples; tests of significance are over the songs
+of the mixtures.
 
 Nothing is claimed but that all runs; the table says which of the paper's directions are found.
 
@@ -17,7 +18,7 @@ on from the trainings, and their checkpoints, in ``benchmarks/runs``.
 
 from collections.abc import Sequence
 
-from benchmarks._chapter2 import make_table
+from benchmarks._chapter2_reports import make_table
 
 NAN = float("nan")
 PAPER = {

@@ -5,8 +5,8 @@ relatives, each by an example from another song, with the constraint where level
 together. Data and tests are those of table 2.3. Networks of single levels are fits of their own,
 which take as many steps, on the same mixtures, as that of all levels. Besides, pairs of leaves
 under different top nodes that are both above -30 dB in an excerpt: it is asked for each of the
-two, and each output's SI-SDR to its own target is compared with that to the other's. Intervals and
-tests are over songs.
+two, and each output's SI-SDR to its own target is compared with that to the other's. Intervals
+draw songs, of the mixtures and of the examples; tests are over the songs of the mixtures.
 
 The bar, asserted for the size small and above: at the leaf, an output's SI-SDR to its own target
 is in the median 5 dB above that to the other's. Whether one network for all levels is better at
@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._chapter2 import LEVELS, Fold, Size, bootstrap, make_table, plan
+from benchmarks._chapter2 import LEVELS, Fold, Size, bootstrap, plan
+from benchmarks._chapter2_reports import make_table
 from benchmarks._report import rows_table
 from msa_sk.datasets import scenes_along
 from msa_sk.metrics import si_sdr
@@ -58,13 +59,15 @@ def cross_query(
     tables : list of str
     """
     found: dict[str, list[float]] = {level: [] for level in LEVELS}
-    songs = []
+    songs: list[str] = []
+    examples_of: list[str] = []
     for fold in folds:
         (training,) = plan("QBE + HC", fold, size, seeds[0])
         asked = training.fit()
-        for mixtures, truths in pairs_of(fold, size.n_test):
+        for mixtures, truths, of_songs in pairs_of(fold, size.n_test):
             outputs = asked.predict(mixtures)
-            songs += [mixture.group for mixture in mixtures]
+            songs += [str(mixture.group) for mixture in mixtures]
+            examples_of += of_songs
             for level, values in found.items():
                 targets = [truth.source(level) for truth in truths]
                 for k, output in enumerate(outputs):
@@ -73,7 +76,9 @@ def cross_query(
     rows = []
     for level, values in found.items():
         differences = np.array(values)
-        low, high = bootstrap(lambda chosen, d=differences: float(np.median(d[chosen])), songs)
+        low, high = bootstrap(
+            lambda chosen, d=differences: float(np.median(d[chosen])), songs, examples_of
+        )
         rows.append(
             {
                 "median_of": "SI-SDR to the own target less that to the other's (dB)",
@@ -90,8 +95,8 @@ def cross_query(
     return rows, [text, rows_table(rows)]
 
 
-def pairs_of(fold: Fold, n_pairs: int) -> Iterator[tuple[list[Mixture], list[Scene]]]:
-    """Give test mixtures twice, with queries of two leaves, and the levels of both."""
+def pairs_of(fold: Fold, n_pairs: int) -> Iterator[tuple[list[Mixture], list[Scene], list[str]]]:
+    """Give test mixtures twice, with queries of two leaves; the levels of both; their songs."""
     rng, (mixtures, scenes, heard) = np.random.default_rng(0), fold.test
     asked_for = fold.asked
     n_found = 0
@@ -112,13 +117,15 @@ def pairs_of(fold: Fold, n_pairs: int) -> Iterator[tuple[list[Mixture], list[Sce
         ]
         if not pairs:
             continue
-        asked, truths = [], []
+        asked, truths, of_songs = [], [], []
         for leaf in pairs[rng.integers(len(pairs))]:
-            example = scenes[rng.choice(examples[leaf])]
+            j = rng.choice(examples[leaf])
+            example = scenes[j]
+            of_songs.append(str(mixtures[j].group))
             query = example.sources[example.instruments.index(leaf)]
             asked.append(replace(mixtures[i], query=query))
             truths += scenes_along(fold.tree, leaf, [mixtures[i]], [scenes[i]])[1]
-        yield asked, truths
+        yield asked, truths, of_songs
         n_found += 1
         if n_found == n_pairs:
             return

@@ -15,7 +15,8 @@ have trained is not trained again.
 
 from collections.abc import Sequence
 
-from benchmarks._chapter2 import SHARES, make_table, reduced_name
+from benchmarks._chapter2 import SHARES, reduced_name
+from benchmarks._chapter2_reports import make_table
 
 PAPER = {
     reduced_name(*system): values

@@ -10,10 +10,18 @@ import numpy as np
 import pretty_midi
 import pytest
 
-from benchmarks._chapter2 import Fold, OneLevel, Pool, askable, bootstrap
+from benchmarks._chapter2 import (
+    Fold,
+    OneLevel,
+    Pool,
+    Scored,
+    askable,
+    bootstrap,
+    children_beside,
+)
 from benchmarks._fits import Direction, compare_scores, verdicts
 from benchmarks._songs import recast
-from benchmarks.figure_2_14 import MULTI, SINGLE
+from benchmarks.figure_2_14 import MULTI, SINGLE, differences
 from benchmarks.figure_2_14 import rows_of as leaf_rows
 from benchmarks.figure_2_15 import queries_of
 from benchmarks.table_2_4 import pairs_of
@@ -101,10 +109,15 @@ def test_tables(results, name, systems, n_directions):
     assert len(directions) == n_directions
     assert {row["verdict"] for row in directions} <= VERDICTS
     page = (results / f"{name}-tiny.md").read_text()
-    assert all(page.count(f"\n| {system} |") == 1 for system in systems)
-    assert (
-        f"nodes by level, the leaves first: [5, 4, 3]; asked for are {', '.join(ASKED)}." in page
-    )
+    whole, _, apart = page.partition("Where a sibling of the leaf is heard too")
+    assert all(whole.count(f"\n| {system} |") == 1 for system in systems)
+    by_example = {system for system in systems if system.startswith("QBE")}
+    assert {system for system in systems if f"\n| {system} |" in apart} == by_example
+    asked = ", ".join(f"{leaf} (8)" for leaf in ASKED)
+    assert "Nodes by level, the leaves first: [5, 4, 3]." in page
+    assert f"in which they are heard beside a relative: {asked};" in page
+    assert "of 8 songs, 0% of them with a sibling of the leaf" in page  # of guitars
+    assert "of 8 songs, 50% of them with a sibling of the leaf" in page  # drums and bells
 
 
 def test_what_two_queries_of_a_mixture_give(results):
@@ -121,7 +134,11 @@ def test_figures_are_drawn(results, name):
 
 
 def test_figures_say_what_they_show(results):
-    assert [row["leaf"] for row in rows_of(results, "figure_2_14")] == ASKED
+    rows = rows_of(results, "figure_2_14")
+    assert [row["leaf"] for row in rows if "leaf" in row] == ASKED
+    tests = [row["tests"] for row in rows if "tests" in row]
+    assert tests[:3] == ["all", "fold 0", "fold 1"]
+    assert tests[3] == f"all but {tests[4]}"
     rows = {row["places"]: row for row in rows_of(results, "figure_2_15")}
     assert set(rows) == {"QBE + HC", "untrained network", "mean log spectrum"}
     assert rows["mean log spectrum"]["balanced_accuracy"] > 0.9  # four instruments, one sound each
@@ -184,11 +201,14 @@ def test_queries_and_pairs_are_of_leaves_that_training_asks_for():
     assert fold.asked == ["piano", "organ", "drums", "bells"]  # no flute: brass is not heard
     assert set(queries_of(test, fold.asked).leaves) == set(fold.asked)
     own = {tuple(scene.source(name)) for scene in scenes for name in fold.asked}
-    for mixtures, truths in pairs_of(fold, 3):
+    for mixtures, truths, examples_of in pairs_of(fold, 3):
         asked = {tuple(mixture.query) for mixture in mixtures}
         found = {tuple(truth.source("level_1")) for truth in truths}
         assert asked | found <= own
         assert not asked & found  # examples are of other songs
+        assert all(
+            song != mixture.group for song, mixture in zip(examples_of, mixtures, strict=True)
+        )
 
 
 def test_a_level_is_learnt_alone_from_the_same_mixtures():
@@ -229,6 +249,44 @@ def test_p_is_corrected_for_leaves_and_not_for_their_mean():
     expected = [max(2 * p[1], p[0]), 2 * p[1]]
     assert [row["mann_whitney_p_holm"] for row in rows] == pytest.approx(expected)
     assert [row["n_excerpts"] for row in rows] == [20, 20]
+
+
+def scored(differences, folds, with_sibling=()):
+    """Return scores of two systems on tests of leaves, each of as many songs as values."""
+    leaves = [leaf for leaf, values in differences.items() for _ in values]
+    values = [value for values in differences.values() for value in values]
+    scores = {
+        name: [tuple({"si_sdri": {"level_1": own}} for own in of_system)]
+        for name, of_system in ((MULTI, values), (SINGLE, [0.0] * len(values)))
+    }
+    songs = [str(i) for i in range(len(values))]
+    siblings = list(with_sibling) or [True] * len(values)
+    return Scored(scores, songs, folds, leaves, songs[::-1], siblings)
+
+
+def test_means_without_the_leaf_that_makes_them():
+    rows = [{"leaf": "piano", MULTI: -1.0, SINGLE: 0.0}, {"leaf": "drums", MULTI: 9.0, SINGLE: 0}]
+    found = differences(scored({"piano": [-1, -2], "drums": [8, 11]}, [0, 1, 0, 1]), rows)
+    means = {row["tests"]: row["difference"] for row in found}
+    assert means == {
+        **{"all": 4.0, "fold 0": 3.5, "fold 1": 4.5},
+        **{"all but drums": -1.5, "drums": 9.5},
+    }
+    assert all(row["low"] <= row["difference"] <= row["high"] for row in found)
+
+
+def test_tests_with_a_sibling_are_told_apart():
+    tree = Hierarchy.from_dict(
+        {"keys": {"pianos": {"grand": 0, "upright": 1}, "organ": {"o": 16}}}
+    )
+    assert children_beside(tree, "grand") == {"upright"}
+    assert children_beside(tree, "o") == set()
+    whole = scored({"grand": [1.0, 2.0, 4.0]}, [0, 0, 1], with_sibling=[True, False, True])
+    apart = whole.where(whole.with_sibling)
+    assert apart.songs == ["0", "2"]
+    assert apart.examples_of == ["2", "0"]
+    assert apart.folds == [0, 1]
+    assert apart.compare().summary()[0]["mean"] == 2.5
 
 
 def test_intervals_are_over_songs():
