@@ -246,15 +246,9 @@ def make_test(fold: Fold, strategy: str, size: Size) -> Test:
     picks = [draws.picks(0, i) for i in range(len(draws))]
     asked = [leaf for (_, leaf), _ in picks]
     examples_of = [str(fold.test.mixtures[i].group) for _, (i, _) in picks]
-    siblings = {leaf: children_beside(fold.tree, leaf) for leaf in leaves}
-    with_sibling = [bool(fold.test.heard[i] & siblings[leaf]) for (i, leaf), _ in picks]
+    families = {leaf: set(fold.tree.leaves_of(fold.tree.path(leaf)[1])) for leaf in leaves}
+    with_sibling = [len(fold.test.heard[i] & families[leaf]) > 1 for (i, leaf), _ in picks]
     return Test(*draws.epoch(0), asked, examples_of, with_sibling)
-
-
-def children_beside(tree: Hierarchy, leaf: str) -> set[str]:
-    """Return the other leaves under a leaf's parent."""
-    parent = tree.path(leaf)[1]
-    return {other for other in tree.leaves if other != leaf and tree.path(other)[1] == parent}
 
 
 # --------------------------------------------------------------------------------- the networks

@@ -98,7 +98,9 @@ def names_in(scenes: Iterable[Scene]) -> tuple[str, ...]:
     return tuple(sorted({name for scene in scenes for name in scene.instruments}))
 
 
-def check_instruments(instruments: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
+def check_instruments(
+    instruments: Sequence[str] | None, known: Sequence[str], item: str = "instruments"
+) -> tuple[str, ...]:
     """Return the instruments to look for: those asked for, or all that are known.
 
     Raises
@@ -111,10 +113,10 @@ def check_instruments(instruments: Sequence[str] | None, known: Sequence[str]) -
         raise InstrumentError("y", "scenes with instruments", "none in any of them", remedy)
     if instruments is None:
         instruments = known
-    names = check_names(instruments, "instruments")
+    names = check_names(instruments, item)
     for name in names:
         if name not in known:
-            raise unknown_name("instruments", name, known)
+            raise unknown_name(item, name, known)
     return names
 
 

@@ -26,13 +26,14 @@ from msa_sk._validation import (
 )
 from msa_sk.exceptions import (
     InputError,
+    InstrumentError,
     NotFittedError,
     ParameterError,
     SilenceWarning,
 )
 from msa_sk.metrics import get_scorer
 from msa_sk.notes import Notes
-from msa_sk.records import Mixture, Scene, stack_sources, unknown_name
+from msa_sk.records import Mixture, Scene, are_levels, stack_sources, unknown_name
 from msa_sk.score import score_of
 from msa_sk.spectral import STFT, Spectrogram
 from msa_sk.stems import check_kept, is_file_name, write_scenes
@@ -77,6 +78,9 @@ class SceneEstimator(BaseEstimator):
     _parameter_constraints: dict = {}
 
     _settled_by_fit: tuple[str, ...] = ("instruments", "sample_rate", "transformer")
+
+    # Whether sources may be levels of a hierarchy, which are parts of each other.
+    _takes_levels = False
 
     def fit(self, X: Any, y: Any = None) -> "SceneEstimator":
         """Learn from mixtures and what is in them.
@@ -134,6 +138,13 @@ class SceneEstimator(BaseEstimator):
         else:
             scenes = check_scenes(y, [_mixture_of(item) for item in items])
             known = self._instruments_in(scenes)
+            if are_levels(known) and not self._takes_levels:
+                raise InstrumentError(
+                    "y",
+                    "sources of which none is part of another",
+                    f"the levels {', '.join(known)}",
+                    "Learn levels with SourceSpecificSeparator or HierarchicalQBE.",
+                )
             self.instruments_ = check_instruments(getattr(self, "instruments", None), known)
         self._settled = self._settling()
         return items, scenes

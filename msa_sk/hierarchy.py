@@ -422,6 +422,8 @@ def _as_tuple(values: Any) -> tuple:
 def _check_programs(item: str, programs: Any) -> tuple[int | str, ...]:
     if programs is None:
         return ()
+    if isinstance(programs, np.ndarray):
+        programs = programs.ravel().tolist()
     if not isinstance(programs, list | tuple | range):
         programs = (programs,)
     for program in programs:

@@ -17,7 +17,13 @@ from msa_sk._arguments import check_excerpt, check_names, check_song, check_valu
 from msa_sk._sklearn import real
 from msa_sk.audio import check_rate, fit_length
 from msa_sk.clips import check_audio_field, clips_of, excerpt_any, read_any
-from msa_sk.exceptions import AudioError, InputError, InstrumentError, NotesError
+from msa_sk.exceptions import (
+    AudioError,
+    InputError,
+    InstrumentError,
+    NotesError,
+    ParameterError,
+)
 from msa_sk.notes import Notes
 
 
@@ -65,8 +71,8 @@ class Mixture:
     query : audio, Mixture, Anchor, or list of these, default=None
         An example of the sound to look for, for systems that are asked by example: samples at
         the mixture's rate, a file or a stretch of one; a Mixture, as `excerpt` of another one
-        gives it, whose sound it is; or what the system made of an example before. A list is
-        several examples of one sound.
+        gives it, whose sound it is; or an `Anchor`, what the system made of an example before.
+        A list is several examples of one sound.
     notes : dict of str to Notes, default=None
         A score, for systems that are informed by one.
     sources : dict of str to audio, default=None
@@ -371,7 +377,8 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
     def blend(self, level: float) -> np.ndarray:
         """Return the sound between two levels of a hierarchy, as the slider of figure 2.17.
 
-        Neighbours are crossfaded by gain: 1.4 is 0.6 of ``level_1`` and 0.4 of ``level_2``.
+        Neighbours are crossfaded by gain: 1.4 is 0.6 of ``level_1`` and 0.4 of ``level_2``. Levels
+        that the scene lacks are skipped: of 1 and 3, 2 is the mean.
 
         Parameters
         ----------
@@ -387,7 +394,7 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
         InstrumentError
             If the scene's sources are no levels.
         ParameterError
-            If there is no such level.
+            If it is not from the lowest level of the scene to the highest.
         """
         if not are_levels(self.instruments):
             raise InstrumentError(
@@ -398,7 +405,15 @@ or a tuple with one piece of audio (array, path, Clip, tuple of Clips) per instr
             )
         names = sorted(self.instruments, key=level_of)
         numbers = [level_of(name) for name in names]
-        check_value(level, "blend(level)", real(numbers[0], numbers[-1], closed="both"))
+        if len(names) == 1 and level != numbers[0]:
+            raise ParameterError(
+                "blend(level)",
+                f"{numbers[0]}, the scene's only level",
+                repr(level),
+                "Predict with a system that finds more levels.",
+            )
+        if len(names) > 1:
+            check_value(level, "blend(level)", real(numbers[0], numbers[-1], closed="both"))
         place = float(np.interp(level, numbers, range(len(names))))
         low, share = int(place), np.float32(place % 1)
         audio = self.source(names[low])

@@ -277,6 +277,11 @@ def test_sums_are_those_of_the_leaves_below(tree):
             tree.sum_along("piano", parts | {"organ": wrong})
 
 
+def test_programs_may_be_an_array():
+    tree = Hierarchy.from_dict({"keys": {"piano": np.arange(3), "organ": np.array(16)}})
+    assert tree.programs == {"piano": (0, 1, 2), "organ": (16,)}
+
+
 @given(arrays(np.float32, (18, 5), elements=st.floats(0, 1, width=32)))
 def test_what_is_not_negative_grows_along_every_path_to_the_last_bit(masks):
     tree = Hierarchy.slakh()

@@ -314,9 +314,16 @@ def test_blending_keeps_channels_and_skips_levels_that_are_missing():
     np.testing.assert_allclose(scene.blend(2), np.full((2, 5), 3.0))
 
 
+def test_an_only_level_is_its_own_blend():
+    scene = Scene(("level_3",), RATE, np.ones((1, 4), np.float32))
+    np.testing.assert_array_equal(scene.blend(3), np.ones(4))
+    np.testing.assert_array_equal(scene.blend(3.0), np.ones(4))
+
+
 @pytest.mark.parametrize(
     ("instruments", "level", "error", "words"),
     [
+        (("level_3",), 1.4, ParameterError, "expected 3, the scene's only level, got 1.4"),
         (("level_1", "level_2"), 0.9, ParameterError, r"range \[1.0, 2.0\], got 0.9"),
         (("level_1", "level_2"), 2.1, ParameterError, "got 2.1"),
         (("level_1", "level_2"), float("nan"), ParameterError, "got nan"),
@@ -387,7 +394,7 @@ def test_the_preset_is_that_of_the_paper():
         ({"levels": "both"}, ParameterError, r"SourceSpecificSeparator\(levels=\)"),
         ({"leaf_dropout": 1.0}, ParameterError, r"leaf_dropout=\).*\[0.0, 1.0\)"),
         ({"sampler": CoherentMixing()}, InputError, "none is part of another"),
-        ({"sampler": QueryMixing(TREE)}, InputError, "Mix the scenes of leaves"),
+        ({"sampler": QueryMixing(TREE, leaves=["piano"])}, InputError, "Mix the scenes of leaves"),
     ],
 )
 def test_misuse_is_refused(data, parameters, error, words):
@@ -414,3 +421,12 @@ def test_scenes_without_sound_are_refused(data):
     np.testing.assert_array_equal(
         mixed.predict(X[:1])[0].sources, fitted((X[1:], y[1:])).predict(X[:1])[0].sources
     )
+
+
+def test_one_path_is_asked_of_a_sampler():
+    X, y = make_scenes(4, ("piano", "guitar"), duration=0.5, sample_rate=RATE, random_state=0)
+    tree = Hierarchy.from_dict({"strings": {"piano": 0, "guitar": 24}})
+    for leaves in (None, ["piano", "guitar"]):
+        separator = SourceSpecificSeparator(sampler=QueryMixing(tree, 4, leaves=leaves), verbose=0)
+        with pytest.raises(ParameterError, match="a sampler that asks for one leaf"):
+            separator.fit(X, y)

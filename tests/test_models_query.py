@@ -259,9 +259,10 @@ SILENCE = np.zeros(4000, np.float32)
     ("query", "error", "words"),
     [
         (None, InputError, r"X\[1\]: expected a mixture with a query"),
-        (SILENCE, InputError, r"the query Mixture\(.*\): expected an example of a sound, got sil"),
-        ([SILENCE + 0.1, SILENCE], InputError, "got silence"),
-        (np.array([0.0, np.nan, 0.1]), AudioError, r"X\[1\].query\[0\].*finite"),
+        (SILENCE, InputError, r"X\[1\].query\[0\]: expected an example of a sound, got silence"),
+        ([SILENCE + 0.1, SILENCE], InputError, r"X\[1\].query\[1\]: .*got silence"),
+        (np.ones(4), InputError, r"X\[1\].query\[0\]: .* 4 samples, 0.0005 s.* Anchor\(values\)"),
+        (np.full(4000, np.nan), AudioError, r"X\[1\].query\[0\].*finite"),
         ("no such file.wav", AudioError, r"X\[1\].query\[0\].*no such file.wav"),
         (Anchor(np.zeros(3)), InputError, r"X\[1\].query: expected an anchor of 4 dimensions"),
     ],
@@ -276,9 +277,26 @@ def test_what_is_no_query_is_refused(asked, data, query, error, words):
             HierarchicalQBE(**TINY).fit(mixtures, y[:2])
 
 
-def test_silence_says_so_to_embed_too(asked):
-    with pytest.raises(InputError, match="got silence. Choose a stretch in which it is heard"):
+def test_silence_says_so_to_embed_too(asked, tmp_path):
+    with pytest.raises(InputError, match=r"queries\[1\].*got silence. Choose a stretch in which"):
         asked.embed([SILENCE + 0.1, SILENCE])
+    path = write_audio(tmp_path / "silence.wav", SILENCE, RATE) or tmp_path / "silence.wav"
+    with pytest.raises(InputError, match=r"the query Mixture\(.*silence.wav.*got silence"):
+        asked.embed([path])
+
+
+def test_what_embed_returns_is_no_sound(asked, data):
+    with pytest.raises(InputError, match=r"queries\[0\]\[0\]: .*got 4 samples.* Anchor\(values\)"):
+        asked.embed(asked.embed([data[0][0].query]))
+
+
+def test_what_a_sampler_asks_can_be_scored_and_searched_once_it_is_made(data):
+    X, y = make_scenes(6, TREE.leaves, duration=0.5, sample_rate=RATE, random_state=0)
+    sampler = QueryMixing(TREE, 4)
+    asked = HierarchicalQBE(**TINY, sampler=sampler).fit(X, y)
+    with pytest.raises(InputError, match=r"X\[0\]: .*X, y = sampler.apply\(X, y\)"):
+        asked.score(X, y)
+    assert np.isfinite(asked.score(*sampler.apply(X, y)))
     with pytest.raises(InputError, match=r"To pass a single one: \[queries\]"):
         asked.embed(SILENCE)
     with pytest.raises(InputError, match=r"To pass a single one: \[queries\]"):

@@ -5,11 +5,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
-from msa_sk import Clip, IdealMaskSeparator, Mixture, MixtureBaseline, attach_truth
+from msa_sk import (
+    Cerberus,
+    Clip,
+    Hierarchy,
+    IdealMaskSeparator,
+    Mixture,
+    MixtureBaseline,
+    NMFSeparator,
+    QueryMixing,
+    Scene,
+    attach_truth,
+)
 from msa_sk.audio import write_audio
-from msa_sk.datasets import make_scenes
-from msa_sk.exceptions import InputError
+from msa_sk.datasets import make_scenes, scenes_along
+from msa_sk.exceptions import InputError, InstrumentError
 from msa_sk.metrics import get_scorer, si_sdr
 
 
@@ -161,3 +173,41 @@ def test_an_ideal_mask_without_the_truth_says_how_to_get_it(scenes):
         ideal.predict(X)
     with pytest.raises(InputError, match="X\\[0\\]|true sources"):
         get_scorer("si_sdri")(ideal, X, y)
+
+
+def test_levels_are_masked_against_what_they_leave():
+    tree = Hierarchy.from_dict(
+        {"strings": {"piano": 0, "guitar": 24}, "percussion": {"drums": None}}
+    )
+    X, y = make_scenes(2, tree.leaves, duration=2.0, random_state=0)
+    levels = scenes_along(tree, "piano", X, y)
+    informed = attach_truth(*levels)
+    for mask in ("ratio", "binary", "wiener", "phase_sensitive"):
+        ideal = IdealMaskSeparator(mask).fit(informed, levels[1])
+        assert ideal.score(informed, levels[1]) > 6, mask
+        assert not ideal._scene_tags()["additive"]
+    of_levels = IdealMaskSeparator().fit(informed, levels[1]).predict(informed[:1])[0]
+    # The strings against the drums are the same two sounds, whatever the strings are made of.
+    rest = Scene(
+        ("rest", "strings"), 16000, (y[0].source("drums"), levels[1][0].source("level_2"))
+    )
+    two = attach_truth(X[:1], [rest])
+    expected = IdealMaskSeparator().fit(two, [rest]).predict(two)[0].source("strings")
+    np.testing.assert_allclose(of_levels.source("level_2"), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("system", [NMFSeparator(), Cerberus(verbose=0)])
+def test_levels_are_no_instruments(system):
+    tree = Hierarchy.from_dict({"strings": {"piano": 0, "guitar": 24}})
+    X, y = make_scenes(2, tree.leaves, duration=1.0, random_state=0)
+    with pytest.raises(
+        InstrumentError, match="none is part of another, got the levels level_1, le"
+    ):
+        system.fit(*scenes_along(tree, "piano", X, y))
+    if "sampler" in system.get_params():
+        with pytest.raises(InstrumentError, match="none is part of another"):
+            clone(system).set_params(sampler=QueryMixing(tree)).fit(X, y)
+    assert MixtureBaseline().fit(*scenes_along(tree, "piano", X, y)).instruments_ == (
+        "level_1",
+        "level_2",
+    )

@@ -352,6 +352,19 @@ def test_an_instrument_of_broken_songs_alone_is_missed(tree):
 
 
 @only(Folder)
+def test_levels_are_not_added_up_to_a_mixture(tree):
+    place = Path(tree.root) / "third song"
+    for name in ("level_1", "level_2"):
+        write_noise(place / f"{name}.wav", 1, seconds=2.0)
+    with pytest.warns(MsaWarning, match="third song.* mixture.wav beside levels"):
+        assert len(tree.load()[0]) == 2
+    write_noise(place / "mixture.wav", 1, seconds=2.0)
+    X, y = tree.load()
+    assert y[2].instruments == ("level_1", "level_2")
+    assert "mixture.wav" in repr(X[2])
+
+
+@only(Folder)
 def test_a_file_that_two_stems_share_is_listed_once(tree):
     place = Path(tree.root) / "third song"
     for name in ("piano", "guitar"):

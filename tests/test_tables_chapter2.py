@@ -17,7 +17,6 @@ from benchmarks._chapter2 import (
     Scored,
     askable,
     bootstrap,
-    children_beside,
 )
 from benchmarks._fits import Direction, compare_scores, verdicts
 from benchmarks._songs import recast
@@ -276,11 +275,6 @@ def test_means_without_the_leaf_that_makes_them():
 
 
 def test_tests_with_a_sibling_are_told_apart():
-    tree = Hierarchy.from_dict(
-        {"keys": {"pianos": {"grand": 0, "upright": 1}, "organ": {"o": 16}}}
-    )
-    assert children_beside(tree, "grand") == {"upright"}
-    assert children_beside(tree, "o") == set()
     whole = scored({"grand": [1.0, 2.0, 4.0]}, [0, 0, 1], with_sibling=[True, False, True])
     apart = whole.where(whole.with_sibling)
     assert apart.songs == ["0", "2"]

@@ -7,6 +7,7 @@ from msa_sk.datasets._reader import Reader, Song, Stem
 from msa_sk.exceptions import InputError
 from msa_sk.midi import read_midi
 from msa_sk.notes import Notes
+from msa_sk.records import are_levels
 
 _AUDIO = (".wav", ".flac", ".ogg", ".mp3")
 _MIDI = (".mid", ".midi")
@@ -19,7 +20,8 @@ class Folder(Reader):
 
         root/
           first song/
-            mixture.wav     the recording; without it, the sum of the others is the mixture
+            mixture.wav     the recording; without it, the sum of the others is the mixture,
+                            unless these are levels of a hierarchy
             piano.wav       what one instrument plays; its name is yours to choose
             piano.mid       its notes
             guitar.wav
@@ -62,6 +64,13 @@ class Folder(Reader):
         audio = {name: Clip(path) for name, path in _files(place, _AUDIO).items()}
         notes = _files(place, _MIDI)
         mixture, all_notes = audio.pop("mixture", None), notes.pop("scene", None)
+        if mixture is None and len(audio) > 1 and are_levels(audio):
+            raise InputError(
+                str(place),
+                "mixture.wav beside levels, which are parts of each other and do not add up to it",
+                ", ".join(audio),
+                "Copy the recording there.",
+            )
         names = {*audio, *notes} or set(read_midi(all_notes) if all_notes else ())
         stems = [Stem(name, audio.get(name), notes.get(name, all_notes)) for name in sorted(names)]
         return Song(place.name, stems, mixture)

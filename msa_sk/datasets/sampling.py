@@ -665,7 +665,7 @@ class QueryMixing(SceneSampler):
         check_value(self.query_level, "QueryMixing(query_level=)", whole(1, n_levels))
         present = self.hierarchy.leaves_among(names_in(draws.scenes))
         if self.leaves is not None:
-            present = check_instruments(self.leaves, present)
+            present = check_instruments(self.leaves, present, "QueryMixing(leaves=)")
         pools = {leaf: draws.holding(leaf) for leaf in self.hierarchy.leaves if leaf in present}
         self._pools = {leaf: pool for leaf, pool in pools.items() if len(pool.songs) > 1}
         if not self._pools:

@@ -92,7 +92,8 @@ class Evaluation:
             warnings.warn(
                 f"No scene has a value of {metric}"
                 + (f" for {instrument!r}" if instrument else "")
-                + ": the truth is silent or unknown there, or weighs nothing. The mean is NaN.",
+                + ": the truth is silent or unknown there, has other names than the estimate, "
+                "or weighs nothing. The mean is NaN.",
                 MsaWarning,
                 stacklevel=3,
             )

@@ -87,6 +87,14 @@ class SourceSpecificSeparator(LevelEstimator):
                 "True",
                 "Set levels='multi', or leave the constraint out.",
             )
+        leaves = getattr(self.sampler, "leaves", [""])
+        if leaves is None or len(leaves) != 1:
+            raise ParameterError(
+                "SourceSpecificSeparator(sampler=)",
+                "a sampler that asks for one leaf: there is no query to tell them apart",
+                repr(self.sampler),
+                "Set its leaves: QueryMixing(tree, leaves=['piano']).",
+            )
         return super()._instruments_in(scenes)
 
     def _make_module(self, n_bins: int, n_sources: int) -> nn.Module:

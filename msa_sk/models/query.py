@@ -17,6 +17,8 @@ from msa_sk.records import Anchor, Mixture, Scene, examples_of, level_of
 from msa_sk.spectral import Spectrogram
 from msa_sk.windows import Heads
 
+_LEAST_SECONDS = 0.01
+
 
 @extending(LevelEstimator)
 class _AskedByExample(LevelEstimator):
@@ -138,7 +140,10 @@ class _AskedByExample(LevelEstimator):
                 item,
                 "a mixture with a query, an example of what to look for",
                 "none",
-                "Pass Mixture(audio, query=...).",
+                "Pass Mixture(audio, query=...)."
+                if self.sampler is None
+                else "Pass Mixture(audio, query=...); to score or search, let the sampler make "
+                "mixtures and levels: X, y = sampler.apply(X, y).",
             )
         return self._check_query(mixture.query, mixture.rate, f"{item}.query")
 
@@ -146,7 +151,7 @@ class _AskedByExample(LevelEstimator):
         """Return the examples that a query holds, or refuse it; nothing is read yet."""
         examples = examples_of(query, rate, item)
         check_mixtures([one for one in examples if isinstance(one, Mixture)], rate, item)
-        for one in examples:
+        for i, one in enumerate(examples):
             if isinstance(one, Anchor) and len(one.values) != self.embedding_size:
                 raise InputError(
                     item,
@@ -154,6 +159,9 @@ class _AskedByExample(LevelEstimator):
                     repr(one),
                     "Pass what embed of this very system returned.",
                 )
+            # Files are looked at when they are read.
+            if isinstance(one, Mixture) and isinstance(one.audio, np.ndarray):
+                _check_heard(one, one.audio, f"{item}[{i}]")
         return examples
 
     def _sounds_of(self, mixture: Mixture, item: str) -> list[Mixture]:
@@ -171,13 +179,7 @@ class _AskedByExample(LevelEstimator):
         """Return the magnitudes of an example of whatever level, (n_bins, n_frames)."""
         spectrogram = Spectrogram(sound, **self.transformer_.get_params())
         magnitude = LevelledSTFT.of(spectrogram).magnitude
-        if not magnitude.any():
-            raise InputError(
-                f"the query {sound!r}",
-                "an example of a sound",
-                "silence",
-                "Choose a stretch in which it is heard.",
-            )
+        _check_heard(sound, magnitude, f"the query {sound!r}")
         return magnitude
 
     def _anchor(self, examples: Sequence[Mixture | Anchor]) -> np.ndarray:
@@ -224,6 +226,21 @@ class _AskedByExample(LevelEstimator):
 
     def _look_at(self, magnitudes: Sequence[np.ndarray], survey: Any, told: Any) -> list[Heads]:
         return self._heads([{"magnitude": one} for one in magnitudes], ["mask"], anchor=survey)
+
+
+def _check_heard(sound: Mixture, values: np.ndarray, item: str) -> None:
+    """Refuse an example that is silent, or so short that it cannot be a sound."""
+    if sound.duration < _LEAST_SECONDS:
+        raise InputError(
+            item,
+            f"an example of a sound, of {_LEAST_SECONDS:g} s or more",
+            f"{sound.n_samples} samples, {sound.duration:.3g} s",
+            "Choose a longer stretch. What embed returns is passed as Anchor(values).",
+        )
+    if not values.any():
+        raise InputError(
+            item, "an example of a sound", "silence", "Choose a stretch in which it is heard."
+        )
 
 
 def loudest_stretch(magnitude: np.ndarray, n_frames: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from msa_sk.audio import MAX_RATE, MIN_RATE
 from msa_sk.base import SceneEstimator, SpectralEstimator, has_rest
 from msa_sk.exceptions import InputError
 from msa_sk.masking import binary_masks, phase_sensitive_masks, ratio_masks
-from msa_sk.records import Mixture, Scene, stack_sources
+from msa_sk.records import Mixture, Scene, are_levels, stack_sources
 from msa_sk.spectral import STFT, Spectrogram, channel_rms
 
 
@@ -71,6 +71,8 @@ class MixtureBaseline(SceneEstimator):
         "sample_rate": [whole(MIN_RATE, MAX_RATE)],
     }
 
+    _takes_levels = True
+
     def __init__(self, instruments: Sequence[str] | None = None, sample_rate: int = 16000):
         self.instruments = instruments
         self.sample_rate = sample_rate
@@ -88,7 +90,8 @@ class IdealMaskSeparator(SpectralEstimator):
     """The ceiling: masks made from the true sources, which the mixtures must hold.
 
     Fill them in with `attach_truth`. Sources that the mixture holds besides the wanted
-    instruments take part in the masks and stay in the mixture.
+    instruments take part in the masks and stay in the mixture. Levels of a hierarchy are parts of
+    each other: each one's mask is that of it and what it leaves of the mixture.
 
     Parameters
     ----------
@@ -117,6 +120,7 @@ class IdealMaskSeparator(SpectralEstimator):
         "instruments": [None, list, tuple],
         "transformer": [None, STFT],
     }
+    _takes_levels = True
 
     def __init__(
         self,
@@ -133,7 +137,8 @@ class IdealMaskSeparator(SpectralEstimator):
         return {**super()._scene_tags(), "additive": whole}
 
     def _fit(self, items: list, scenes: list[Scene]) -> None:
-        self.has_rest_ = has_rest(items, scenes, self.instruments_)
+        levels = are_levels(self.instruments_)
+        self.has_rest_ = levels or has_rest(items, scenes, self.instruments_)
 
     def _predict_one(self, item: Spectrogram) -> Scene:
         mixture = item.mixture
@@ -147,7 +152,12 @@ class IdealMaskSeparator(SpectralEstimator):
         names = [*self.instruments_, *sorted(set(mixture.sources) - set(self.instruments_))]
         truth = Scene(tuple(mixture.sources), mixture.rate, tuple(mixture.sources.values()))
         spectra = item.analyse(stack_sources(truth, names, mixture.read()))
-        sources = item.invert(self._masks(item, spectra)[: len(self.instruments_)])
+        if are_levels(names):
+            pairs = (np.stack([one, item.stft - one]) for one in spectra)
+            masks = np.stack([self._masks(item, pair)[0] for pair in pairs])
+        else:
+            masks = self._masks(item, spectra)
+        sources = item.invert(masks[: len(self.instruments_)])
         return Scene(self.instruments_, mixture.rate, sources)
 
     def _masks(self, item: Spectrogram, spectra: np.ndarray) -> np.ndarray:

@@ -106,6 +106,8 @@ class LevelEstimator(NeuralEstimator):
     )
     _open_to_warm_start = (*NeuralEstimator._open_to_warm_start, "n_layers")
 
+    _takes_levels = True
+
     #: The share of scenes of which training does not know the leaf.
     leaf_dropout = 0.0
 
