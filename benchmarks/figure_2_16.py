@@ -1,7 +1,7 @@
 """Figure 2.16: the scores of leaves over the share of training data that is removed.
 
 The systems of table 2.5 at level 1: of whole excerpts removed, and of what is known of the leaf
-alone. Intervals are over songs.
+alone. Intervals draw songs, of the mixtures and of the examples.
 
 Nothing is claimed but that all runs.
 
