@@ -61,6 +61,7 @@ REPEATED = ("Mask inference", "Transcription", "Cerberus")  # with other seeds
 PROGRAMS = {"piano": range(8)}
 PER_SONG = 80  # excerpts to learn from
 PER_VERSION = 10
+PER_CAST = 20
 PER_TEST_SONG = 10
 
 
@@ -93,7 +94,7 @@ _PAPER = {  # sections 3.3.3 and 3.3.5
 }
 SIZES = {
     "tiny": Size(24, 2, 1, 1, 16, 10, 8, 1, _SHORT | {"max_epochs": 3, "hidden_size": 16}),
-    "small": Size(None, 3, 8, 4, 18_000, 300, 100, 3, _SHORT | {"max_epochs": 1}),
+    "small": Size(None, 3, 8, 2, 18_000, 300, 100, 3, _SHORT | {"max_epochs": 1}),
     "paper": Size(None, 4, 8, 4, 20_000, 300, 100, 3, _PAPER),
 }
 
@@ -129,7 +130,8 @@ def lessons(fold: Fold, instruments: Sequence[str] = INSTRUMENTS) -> Songs:
     """Return solo excerpts to learn from, of songs as they are, of their versions, and recast."""
     plain, *versions = fold.train
     parts = [solos(plain, instruments, PER_SONG)]
-    parts += [solos(version, instruments, PER_VERSION) for version in (*versions, *fold.casts)]
+    parts += [solos(version, instruments, PER_VERSION) for version in versions]
+    parts += [solos(cast, instruments, PER_CAST) for cast in fold.casts]
     X, y = (sum(each, []) for each in zip(*parts, strict=True))
     return X, y
 
