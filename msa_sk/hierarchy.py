@@ -353,7 +353,7 @@ def _as_numbers(values: Any, item: str) -> np.ndarray:
         array = np.asarray(None)
     if array.dtype.kind not in "biufc":
         raise InputError(item, "an array of numbers", repr(values)[:80], "Pass an array.")
-    return array
+    return array.astype(np.int64) if array.dtype.kind in "biu" else array  # small ones overflow
 
 
 def _walk(

@@ -277,6 +277,11 @@ def test_sums_are_those_of_the_leaves_below(tree):
             tree.sum_along("piano", parts | {"organ": wrong})
 
 
+def test_sums_of_small_integers_do_not_overflow(tree):
+    parts = {"piano": np.array([200], np.uint8), "organ": np.array([100], np.uint8)}
+    assert tree.sum_along("piano", parts).max() == 300
+
+
 def test_programs_may_be_an_array():
     tree = Hierarchy.from_dict({"keys": {"piano": np.arange(3), "organ": np.array(16)}})
     assert tree.programs == {"piano": (0, 1, 2), "organ": (16,)}

@@ -11,6 +11,7 @@ from msa_sk import (
     Hierarchy,
     IncoherentMixing,
     QueryMixing,
+    SourceSpecificSeparator,
     load,
 )
 from msa_sk.datasets import Excerpts, make_scenes
@@ -143,7 +144,6 @@ TREE = Hierarchy.from_dict({"strings": {"piano": 0, "guitar": 24}})
     [
         (IncoherentMixing(4), ("guitar", "piano")),
         (IncoherentMixing(4, instruments=["piano"]), ("piano",)),
-        (QueryMixing(TREE, 4), ("level_1", "level_2")),
     ],
 )
 def test_instruments_are_those_that_are_drawn(sampler, instruments):
@@ -155,9 +155,21 @@ def test_instruments_are_those_that_are_drawn(sampler, instruments):
         Cerberus(sampler=sampler, instruments=["drums"], **TINY).fit(*songs)
 
 
+def test_levels_are_those_that_are_drawn():
+    songs = make_scenes(4, duration=1.0, sample_rate=RATE, random_state=0)
+    sampler = QueryMixing(TREE, 4, leaves=["piano"])
+    estimator = SourceSpecificSeparator(sampler=sampler, **TINY).fit(*songs)
+    assert estimator.instruments_ == ("level_1", "level_2")
+    assert estimator.partial_fit(*songs).predict(songs[0][:1])[0].instruments == (
+        "level_1",
+        "level_2",
+    )
+
+
 def test_what_is_held_out_must_have_the_names_that_are_drawn():
     songs = make_scenes(4, duration=1.0, sample_rate=RATE, random_state=0)
-    estimator = Cerberus(sampler=QueryMixing(TREE, 4), **{**TINY, "validation_fraction": 0.3})
+    sampler = QueryMixing(TREE, 4, leaves=["piano"])
+    estimator = SourceSpecificSeparator(sampler=sampler, **TINY | {"validation_fraction": 0.3})
     message = "validation_fraction=.: expected 0, as none of the rest has level_1, level_2, got 0"
     with pytest.raises(ParameterError, match=message):
         estimator.fit(*songs)

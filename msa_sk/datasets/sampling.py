@@ -712,8 +712,8 @@ class QueryMixing(SceneSampler):
             f"scenes in which {leaf!r} is above {self.min_level_db:g} dB"
             + (" and so is one of its siblings and cousins" if relatives else ""),
             "none" if without is None else "none but in the song that it is asked for in",
-            "Cut them with Excerpts.from_preset('chapter2'), or leave the leaf out: "
-            "hierarchy.without(...).",
+            "Cut them with Excerpts.from_preset('chapter2'), or leave out the leaf, or relatives "
+            "that no scene holds: hierarchy.without(...).",
         )
 
     def _is_salient(self, draws: Draws, i: int, names: Sequence[str]) -> bool:
