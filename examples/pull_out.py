@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 import msa_sk
 from msa_sk import STFT, Clip, HierarchicalQBE, Hierarchy, Mixture, QueryMixing, Scene, Spectrogram
-from msa_sk.audio import audio_info, rms, write_audio
+from msa_sk.audio import rms, write_audio
 from msa_sk.datasets import Excerpts, make_scenes, rare_leaves, render_scenes, scenes_along
 from msa_sk.exceptions import MsaError
 from msa_sk.metrics import si_sdr_improvement
@@ -122,7 +122,7 @@ def the_song(arguments: argparse.Namespace) -> tuple[Mixture, Scene | None]:
     """Return a song with the example that it is asked by, and its levels where they are known."""
     sound = None
     if arguments.sound:
-        rest = audio_info(arguments.sound).duration - arguments.start  # it may be shorter
+        rest = Mixture(arguments.sound).duration - arguments.start  # it may be shorter
         seconds = min(SECONDS, rest) if rest > 0 else SECONDS
         sound = Mixture(Clip(arguments.sound, start=arguments.start, duration=seconds))
     if arguments.song:

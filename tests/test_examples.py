@@ -89,6 +89,7 @@ def test_pull_out(tmp_path):
     write_audio(tmp_path / "sound.wav", sound, 11025, "FLOAT")
     files = ("--song", "song.wav", "--sound", "sound.wav", "--start", "1.5")
     run("--model", str(out / "asked.msa"), *files)
+    run("--model", str(out / "asked.msa"), *files[:-1], "3.5")  # of which 1.5 s are left
     top, rest, between = (
         read_audio(out / f"{name}.wav") for name in ("level_3", "the_rest", "between_1_and_2")
     )
