@@ -17,7 +17,7 @@ needs four of them, table 2.4 two of these and six more, table 2.5 two and eight
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -40,7 +40,6 @@ from msa_sk.base import SceneEstimator, only
 from msa_sk.datasets import Excerpts, rare_leaves
 from msa_sk.datasets.sampling import Draws
 from msa_sk.metrics import Comparison, SceneScorer
-from msa_sk.metrics.statistics import draw_songs
 from msa_sk.midi import FAMILIES
 from msa_sk.persistence import register
 from msa_sk.records import Scene
@@ -434,30 +433,3 @@ def score(trainings: Sequence[Training], X: list, y: list) -> tuple:
         {METRIC: {level: value for one in scenes for level, value in one[METRIC].items()}}
         for scenes in zip(*parts, strict=True)
     )
-
-
-def bootstrap(
-    statistic: Callable[[np.ndarray], float],
-    songs: Sequence[str],
-    mixed_with: Sequence[str] = (),
-    n_resamples: int = 1000,
-) -> tuple[float, float]:
-    """Return the interval of 95 % of a statistic of any kind, drawing songs.
-
-    Parameters
-    ----------
-    statistic : callable
-        Of the numbers of excerpts, of which some may come more than once.
-    songs, mixed_with : sequence of str
-        Of all excerpts, as in `Comparison`.
-    n_resamples : int, default=1000
-    """
-    kinds = [np.unique(kind, return_inverse=True)[1] for kind in (songs, mixed_with) if len(kind)]
-    values = [
-        statistic(np.repeat(np.arange(len(songs)), times.astype(int)))
-        for batch in draw_songs(np.stack(kinds, axis=1), n_resamples, seed=0)
-        for times in batch
-        if times.any()
-    ]
-    low, high = np.quantile(values, (0.025, 0.975))
-    return float(low), float(high)

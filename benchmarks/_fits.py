@@ -15,7 +15,7 @@ from benchmarks._report import RESULTS
 from msa_sk._files import atomic_path
 from msa_sk.base import SceneEstimator
 from msa_sk.metrics import Comparison, Evaluation
-from msa_sk.metrics.statistics import song_means
+from msa_sk.metrics.statistics import draw_songs, song_means
 from msa_sk.neural.allocator import keep_large_buffers
 from msa_sk.records import Mixture, Scene
 
@@ -140,6 +140,33 @@ def _mean_of(seeds: Sequence[dict]) -> dict:
         metric: {name: float(np.mean([one[metric][name] for one in seeds])) for name in values}
         for metric, values in seeds[0].items()
     }
+
+
+def bootstrap(
+    statistic: Callable[[np.ndarray], float],
+    songs: Sequence[str],
+    mixed_with: Sequence[str] = (),
+    n_resamples: int = 1000,
+) -> tuple[float, float]:
+    """Return the interval of 95 % of a statistic of any kind, drawing songs.
+
+    Parameters
+    ----------
+    statistic : callable
+        Of the numbers of excerpts, of which some may come more than once.
+    songs, mixed_with : sequence of str
+        Of all excerpts, as in `Comparison`.
+    n_resamples : int, default=1000
+    """
+    kinds = [np.unique(kind, return_inverse=True)[1] for kind in (songs, mixed_with) if len(kind)]
+    values = [
+        statistic(np.repeat(np.arange(len(songs)), times.astype(int)))
+        for batch in draw_songs(np.stack(kinds, axis=1), n_resamples, seed=0)
+        for times in batch
+        if times.any()
+    ]
+    low, high = np.quantile(values, (0.025, 0.975))
+    return float(low), float(high)
 
 
 def overall(comparison: Comparison) -> list[dict[str, Any]]:

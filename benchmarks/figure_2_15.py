@@ -28,8 +28,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks._chapter2 import SIZES, Fold, Pool, bootstrap, make_folds, plan
+from benchmarks._chapter2 import SIZES, Fold, Pool, make_folds, plan
 from benchmarks._chapter2_reports import finish
+from benchmarks._fits import bootstrap
 from benchmarks._report import parse_arguments, rows_table
 from msa_sk import STFT, HierarchicalQBE
 from msa_sk.records import Mixture

@@ -25,9 +25,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from joblib import Parallel, delayed
 
-from benchmarks._chapter2 import bootstrap
 from benchmarks._chapter3 import Fold, Size, plan
 from benchmarks._chapter4 import NETWORKS, PAIR, SIZES, folds_of, mixtures_of
+from benchmarks._fits import bootstrap
 from benchmarks._report import parse_arguments, rows_table, write_report
 from benchmarks._songs import songs_in
 from benchmarks.figure_4_7 import draw_notes, draw_spectrogram

@@ -23,8 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._chapter2 import LEVELS, Fold, Size, bootstrap, plan
+from benchmarks._chapter2 import LEVELS, Fold, Size, plan
 from benchmarks._chapter2_reports import make_table
+from benchmarks._fits import bootstrap
 from benchmarks._report import rows_table
 from msa_sk.datasets import scenes_along
 from msa_sk.metrics import si_sdr

@@ -10,15 +10,8 @@ import numpy as np
 import pretty_midi
 import pytest
 
-from benchmarks._chapter2 import (
-    Fold,
-    OneLevel,
-    Pool,
-    Scored,
-    askable,
-    bootstrap,
-)
-from benchmarks._fits import Direction, compare_scores, verdicts
+from benchmarks._chapter2 import Fold, OneLevel, Pool, Scored, askable
+from benchmarks._fits import Direction, bootstrap, compare_scores, verdicts
 from benchmarks._songs import recast
 from benchmarks.figure_2_14 import MULTI, SINGLE, differences
 from benchmarks.figure_2_14 import rows_of as leaf_rows

@@ -87,8 +87,8 @@ class SourceSpecificSeparator(LevelEstimator):
                 "True",
                 "Set levels='multi', or leave the constraint out.",
             )
-        leaves = getattr(self.sampler, "leaves", [""])
-        if leaves is None or len(leaves) != 1:
+        asks = hasattr(self.sampler, "leaves")
+        if asks and (self.sampler.leaves is None or len(self.sampler.leaves) != 1):
             raise ParameterError(
                 "SourceSpecificSeparator(sampler=)",
                 "a sampler that asks for one leaf: there is no query to tell them apart",

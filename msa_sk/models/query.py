@@ -148,7 +148,7 @@ class _AskedByExample(LevelEstimator):
         return self._check_query(mixture.query, mixture.rate, f"{item}.query")
 
     def _check_query(self, query: Any, rate: int, item: str) -> list[Mixture | Anchor]:
-        """Return the examples that a query holds, or refuse it; nothing is read yet."""
+        """Return the examples that a query holds, or refuse it; no file is read yet."""
         examples = examples_of(query, rate, item)
         check_mixtures([one for one in examples if isinstance(one, Mixture)], rate, item)
         for i, one in enumerate(examples):
@@ -159,7 +159,6 @@ class _AskedByExample(LevelEstimator):
                     repr(one),
                     "Pass what embed of this very system returned.",
                 )
-            # Files are looked at when they are read.
             if isinstance(one, Mixture) and isinstance(one.audio, np.ndarray):
                 _check_heard(one, one.audio, f"{item}[{i}]")
         return examples

@@ -152,7 +152,7 @@ class IdealMaskSeparator(SpectralEstimator):
         names = [*self.instruments_, *sorted(set(mixture.sources) - set(self.instruments_))]
         truth = Scene(tuple(mixture.sources), mixture.rate, tuple(mixture.sources.values()))
         spectra = item.analyse(stack_sources(truth, names, mixture.read()))
-        if are_levels(names):
+        if are_levels(self.instruments_):
             pairs = (np.stack([one, item.stft - one]) for one in spectra)
             masks = np.stack([self._masks(item, pair)[0] for pair in pairs])
         else:
