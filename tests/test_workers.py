@@ -9,6 +9,7 @@ import threading
 import joblib
 import numpy as np
 import pytest
+from joblib.externals.loky import get_reusable_executor
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 from threadpoolctl import threadpool_limits
@@ -25,6 +26,16 @@ TINY = {
     "device": "cpu",
     "transformer": STFT(8000, 256, 128),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_pool():
+    """Let no test use workers of other modules' tests.
+
+    Theirs may not have loaded torch yet: loky takes it for a leak when they do, and replaces
+    them, in which a worker once waited for a lock for ever.
+    """
+    get_reusable_executor().shutdown(wait=True)
 
 
 @pytest.fixture(scope="module")
