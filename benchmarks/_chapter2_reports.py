@@ -1,9 +1,7 @@
 """The reports on the networks of chapter 2: tables of systems by levels, beside the paper's."""
 
-import argparse
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,7 @@ from benchmarks._chapter2 import (
     songs_beside_relative,
 )
 from benchmarks._fits import Direction, verdicts
-from benchmarks._report import parse_arguments, rows_table, write_report
+from benchmarks._report import finish, parse_arguments, rows_table
 from msa_sk.metrics.tables import markdown_table
 
 COLUMNS = {"all": "All", **LEVELS}  # of the paper's tables
@@ -90,7 +88,7 @@ def make_table(
     ]
     more_rows, more_tables = more(folds, size, seeds) if more else ([], [])
     rows += [*found, *more_rows]
-    finish(name, doc, arguments, rows, start, seeds, [*tables, *more_tables])
+    finish(name, doc, arguments, rows, start, [*tables, *more_tables], seeds)
     return arguments.size, rows
 
 
@@ -118,30 +116,6 @@ def _about_tests(strategy: str, scored: Scored) -> str:
         f"{share:.0%} of them with a sibling of the leaf; in the others its parent is the same "
         f"sound."
     )
-
-
-def finish(
-    name: str,
-    doc: str,
-    arguments: argparse.Namespace,
-    rows: Sequence[Mapping[str, Any]],
-    start: float,
-    seeds: Sequence[int],
-    tables: Sequence[str],
-) -> Path:
-    """Write and print the report of a benchmark that began at some time; return its path."""
-    path = write_report(
-        name,
-        arguments,
-        rows,
-        time.monotonic() - start,
-        packages=("skorch", "librosa", "pyfluidsynth"),
-        note=" ".join(doc.split("\n\n")[1].split()),
-        seeds=seeds,
-        tables="\n".join(tables),
-    )
-    print(path.with_suffix(".md").read_text())
-    return path
 
 
 def _directions(paper: Paper, pairs: Sequence[tuple[str, str]]) -> Iterable[Direction]:

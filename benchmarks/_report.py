@@ -138,6 +138,42 @@ def write_report(
     return path
 
 
+def finish(
+    name: str,
+    doc: str,
+    arguments: argparse.Namespace,
+    rows: Sequence[Mapping[str, Any]],
+    start: float,
+    tables: Sequence[str] = (),
+    seeds: Sequence[int] | None = None,
+) -> Path:
+    """Write and print the report of a benchmark that trains; return the path of its JSON file.
+
+    Parameters
+    ----------
+    name, arguments, rows, seeds
+        As of `write_report`.
+    doc : str
+        The benchmark's; its second paragraph is the report's note.
+    start : float
+        When it began, by `time.monotonic`.
+    tables : sequence of str, default=()
+        Markdown to read instead of the rows.
+    """
+    path = write_report(
+        name,
+        arguments,
+        rows,
+        time.monotonic() - start,
+        packages=("skorch", "librosa", "pyfluidsynth"),
+        note=" ".join(doc.split("\n\n")[1].split()),
+        seeds=seeds,
+        tables="\n".join(tables) or None,
+    )
+    print(path.with_suffix(".md").read_text(encoding="utf-8"))
+    return path
+
+
 def conclude(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Print a report's table; fail, naming ``work`` and ``claim``, where a row does not hold.
 

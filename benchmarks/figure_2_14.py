@@ -20,8 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from benchmarks._chapter2 import METRIC, SIZES, Scored, make_folds, score_systems
-from benchmarks._chapter2_reports import finish
-from benchmarks._report import parse_arguments, rows_table
+from benchmarks._report import finish, parse_arguments, rows_table
 from msa_sk.metrics import Comparison
 from msa_sk.metrics.statistics import holm
 
@@ -51,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "with intervals over the songs of mixtures and of examples:\n",
         rows_table(means),
     ]
-    path = finish("figure_2_14", __doc__, arguments, [*rows, *means], start, seeds, tables)
+    path = finish("figure_2_14", __doc__, arguments, [*rows, *means], start, tables, seeds)
     draw(comparison, rows, path.with_suffix(".png"))
 
 

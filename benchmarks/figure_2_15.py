@@ -29,9 +29,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks._chapter2 import SIZES, Fold, Pool, make_folds, plan
-from benchmarks._chapter2_reports import finish
 from benchmarks._fits import bootstrap
-from benchmarks._report import parse_arguments, rows_table
+from benchmarks._report import finish, parse_arguments
 from msa_sk import STFT, HierarchicalQBE
 from msa_sk.records import Mixture
 
@@ -80,9 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"fold {fold.number}: {len(known.sounds)} and {len(asked.sounds)} queries")
     found = {name: np.array(guess) for name, guess in guesses.items()}
     rows = [row_of(name, np.array(truth), found, songs) for name in found]
-    path = finish(
-        "figure_2_15", __doc__, arguments, rows, start, [arguments.seed], [rows_table(rows)]
-    )
+    path = finish("figure_2_15", __doc__, arguments, rows, start)
     shown = queries_of(heard[0].test, folds[0].asked)
     draw(anchors[0], shown, folds[0], path.with_suffix(".png"))
     if arguments.size != "tiny":

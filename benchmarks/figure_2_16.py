@@ -25,8 +25,8 @@ from benchmarks._chapter2 import (
     reduced_name,
     score_systems,
 )
-from benchmarks._chapter2_reports import COLUMNS, finish
-from benchmarks._report import parse_arguments, rows_table
+from benchmarks._chapter2_reports import COLUMNS
+from benchmarks._report import finish, parse_arguments
 from benchmarks.table_2_5 import PAPER
 
 PARTS = {"all": "all levels removed", "leaf": "leaf removed"}
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for part in PARTS
         for removed in (0.0, *SHARES)
     ]
-    path = finish("figure_2_16", __doc__, arguments, rows, start, seeds, [rows_table(rows)])
+    path = finish("figure_2_16", __doc__, arguments, rows, start, seeds=seeds)
     draw(rows, path.with_suffix(".png"))
 
 

@@ -31,7 +31,7 @@ from scipy.stats import spearmanr
 
 from benchmarks._chapter3 import Fold, Size, plan
 from benchmarks._chapter4 import BAND, NETWORKS, SIZES, TRANSCRIBERS, folds_of, mixtures_of
-from benchmarks._report import parse_arguments, rows_table, write_report
+from benchmarks._report import finish, parse_arguments, rows_table
 from msa_sk.base import SceneEstimator
 from msa_sk.exceptions import ScoreWarning
 from msa_sk.metrics import interpolate_notes, roll_distance, si_sdr
@@ -91,25 +91,21 @@ def make_figure(
     fits = [
         correlation(curves, beginning, name) for beginning in BEGINNINGS for name in (*BAND, EVERY)
     ]
-    path = write_report(
+    path = finish(
         name,
+        doc,
         arguments,
         [*curves, *fits],
-        time.monotonic() - start,
-        packages=("skorch", "librosa", "pyfluidsynth"),
-        note=" ".join(doc.split("\n\n")[1].split()),
-        tables="\n".join(
-            [
-                f"{variant}, {len({gain.song for gain in found})} songs. Spearman's correlation "
-                "of distance and gain over steps:\n",
-                rows_table(fits),
-                "All instruments, step by step:\n",
-                rows_table([row for row in curves if row["instrument"] == EVERY]),
-            ]
-        ),
+        start,
+        [
+            f"{variant}, {len({gain.song for gain in found})} songs. Spearman's correlation "
+            "of distance and gain over steps:\n",
+            rows_table(fits),
+            "All instruments, step by step:\n",
+            rows_table([row for row in curves if row["instrument"] == EVERY]),
+        ],
     )
     draw(curves, path.with_suffix(".png"))
-    print(path.with_suffix(".md").read_text())
     if bar is not None and arguments.size != "tiny":
         missed = [fit for fit in fits if fit["instrument"] == EVERY and not fit["spearman"] <= bar]
         assert not missed, f"correlations above {bar}: {missed}"

@@ -21,7 +21,7 @@ from matplotlib.ticker import MaxNLocator
 
 from benchmarks._chapter3 import plan
 from benchmarks._chapter4 import BAND, NETWORKS, SIZES, folds_of, mixtures_of
-from benchmarks._report import parse_arguments, write_report
+from benchmarks._report import finish, parse_arguments
 from benchmarks.figure_4_5 import separate
 from msa_sk import Mixture, Notes, Scene
 from msa_sk.display.scenes import log_spectrogram
@@ -57,16 +57,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         }
         for k, (step, output) in enumerate(zip(steps, outputs, strict=True))
     ]
-    path = write_report(
-        "figure_4_7",
-        arguments,
-        rows,
-        time.monotonic() - start,
-        packages=("skorch", "librosa", "pyfluidsynth"),
-        note=" ".join(__doc__.split("\n\n")[1].split()),
-    )
+    path = finish("figure_4_7", __doc__, arguments, rows, start)
     draw([step[SHOWN] for step in steps], outputs, rows, mixture, path.with_suffix(".png"))
-    print(path.with_suffix(".md").read_text())
 
 
 def draw(

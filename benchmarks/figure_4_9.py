@@ -28,7 +28,7 @@ from joblib import Parallel, delayed
 from benchmarks._chapter3 import Fold, Size, plan
 from benchmarks._chapter4 import NETWORKS, PAIR, SIZES, folds_of, mixtures_of
 from benchmarks._fits import bootstrap
-from benchmarks._report import parse_arguments, rows_table, write_report
+from benchmarks._report import finish, parse_arguments, rows_table
 from benchmarks._songs import songs_in
 from benchmarks.figure_4_7 import draw_notes, draw_spectrogram
 from msa_sk import STFT, EditSession, Mixture, Notes, Scene
@@ -74,17 +74,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         for note in (before.notes_of("guitar").select([i]) for i in chosen)
         for rise in [rise_of(before, after, note, "guitar", "piano")]
     ]
-    path = write_report(
+    path = finish(
         "figure_4_9",
+        __doc__,
         arguments,
         [median, *rows, *shown],
-        time.monotonic() - start,
-        packages=("skorch", "librosa", "pyfluidsynth"),
-        note=" ".join(__doc__.split("\n\n")[1].split()),
-        tables="\n".join([rows_table([median]), "The notes of the picture:\n", rows_table(shown)]),
+        start,
+        [rows_table([median]), "The notes of the picture:\n", rows_table(shown)],
     )
     draw(before, after, chosen, path.with_suffix(".png"))
-    print(path.with_suffix(".md").read_text())
     assert arguments.size == "tiny" or median["median"] >= BAR_DB, f"{median}"
 
 

@@ -39,7 +39,7 @@ from benchmarks._chapter3 import (
     system_table,
 )
 from benchmarks._fits import Direction, compare_scores, overall, verdicts
-from benchmarks._report import parse_arguments, rows_table, write_report
+from benchmarks._report import finish, parse_arguments, rows_table
 from benchmarks._songs import Songs, solos, songs_in
 from msa_sk import IdealMaskSeparator, MixtureBaseline, attach_truth
 from msa_sk.datasets import mix_incoherent
@@ -99,17 +99,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "Means of single seeds:\n",
         rows_table(seed_rows(scores)),
     ]
-    path = write_report(
-        "table_3_1",
-        arguments,
-        [*comparison.summary(), *directions],
-        time.monotonic() - start,
-        packages=("skorch", "librosa", "pyfluidsynth"),
-        note=" ".join(__doc__.split("\n\n")[1].split()),
-        seeds=seeds,
-        tables="\n".join(tables),
+    finish(
+        "table_3_1", __doc__, arguments, [*comparison.summary(), *directions], start, tables, seeds
     )
-    print(path.with_suffix(".md").read_text())
     if arguments.size != "tiny":
         check(rows)
 

@@ -26,7 +26,7 @@ from benchmarks._chapter3 import (
     system_table,
 )
 from benchmarks._fits import Direction, compare_scores, overall, verdicts
-from benchmarks._report import parse_arguments, rows_table, write_report
+from benchmarks._report import finish, parse_arguments, rows_table
 from benchmarks._songs import Songs, select, solos, songs_in
 from msa_sk.datasets import MAPS, GuitarSet, make_scenes, mix_incoherent
 from msa_sk.metrics import Comparison
@@ -86,16 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 system_table(overall(comparison), paper),
                 rows_table(directions),
             ]
-    path = write_report(
-        "table_3_2",
-        arguments,
-        rows,
-        time.monotonic() - start,
-        packages=("skorch", "librosa", "pyfluidsynth"),
-        note=" ".join(__doc__.split("\n\n")[1].split()),
-        tables="\n".join(tables),
-    )
-    print(path.with_suffix(".md").read_text())
+    finish("table_3_2", __doc__, arguments, rows, start, tables)
 
 
 def compose(n_songs: int) -> Songs:

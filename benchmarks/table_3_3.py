@@ -34,7 +34,7 @@ from benchmarks._chapter3 import (
     system_table,
 )
 from benchmarks._fits import compare_scores, score_once, verdict
-from benchmarks._report import parse_arguments, rows_table, write_report
+from benchmarks._report import finish, parse_arguments, rows_table
 from benchmarks._songs import Songs
 from msa_sk.datasets import Excerpts
 from msa_sk.exceptions import MsaWarning
@@ -88,17 +88,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         ]
     falls = list(directions(comparisons))
     tables += ["What the paper found: more sources, less of both.\n", rows_table(falls)]
-    path = write_report(
-        "table_3_3",
-        arguments,
-        [*rows, *falls],
-        time.monotonic() - start,
-        packages=("skorch", "librosa", "pyfluidsynth"),
-        note=" ".join(__doc__.split("\n\n")[1].split()),
-        tables="\n".join(tables),
-    )
+    path = finish("table_3_3", __doc__, arguments, [*rows, *falls], start, tables)
     draw(comparisons, path.with_suffix(".png"))
-    print(path.with_suffix(".md").read_text())
 
 
 def run(n_sources: int, fold: Fold, size: Size, seed: int) -> tuple[tuple, list]:

@@ -35,7 +35,7 @@ from benchmarks._chapter4 import (
     score_folds,
 )
 from benchmarks._fits import Direction, verdicts
-from benchmarks._report import parse_arguments, rows_table, write_report
+from benchmarks._report import finish, parse_arguments, rows_table
 from msa_sk.metrics import Comparison
 
 PAPER = {  # SI-SDRi of piano, guitar, bass and drums
@@ -67,16 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             rows_table(directions),
         ]
         missed += [f"{test}: {what}" for what in shortfalls(test, comparison, directions)]
-    path = write_report(
-        "table_4_1",
-        arguments,
-        rows,
-        time.monotonic() - start,
-        packages=("skorch", "librosa", "pyfluidsynth"),
-        note=" ".join(__doc__.split("\n\n")[1].split()),
-        tables="\n".join(tables),
-    )
-    print(path.with_suffix(".md").read_text())
+    finish("table_4_1", __doc__, arguments, rows, start, tables)
     assert arguments.size == "tiny" or not missed, "; ".join(missed)
 
 

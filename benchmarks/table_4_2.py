@@ -27,7 +27,7 @@ from benchmarks._chapter4 import (
     score_folds,
 )
 from benchmarks._fits import Direction, verdicts
-from benchmarks._report import parse_arguments, rows_table, write_report
+from benchmarks._report import finish, parse_arguments, rows_table
 
 PAPER = {  # onset and offset F1 of piano, guitar, bass and drums
     BASELINE: (0.30, 0.25, 0.55, 0.09),
@@ -60,16 +60,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     for metric, title in TITLES.items():
         paper = PAPER if metric == _F1 else {}
         tables += [f"## {title}\n", instrument_table(comparison, metric, paper, BAND)]
-    path = write_report(
+    finish(
         "table_4_2",
+        __doc__,
         arguments,
         [*comparison.summary(), *directions],
-        time.monotonic() - start,
-        packages=("skorch", "librosa", "pyfluidsynth"),
-        note=" ".join(__doc__.split("\n\n")[1].split()),
-        tables="\n".join([*tables, rows_table(directions)]),
+        start,
+        [*tables, rows_table(directions)],
     )
-    print(path.with_suffix(".md").read_text())
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 
 from benchmarks._chapter4 import BAND, SIZES, TRANSCRIBERS, instrument_table, score_folds
-from benchmarks._report import parse_arguments, write_report
+from benchmarks._report import finish, parse_arguments
 
 TRANSCRIBER = "Transcription"
 TITLES = {
@@ -40,16 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for metric, title in TITLES.items():
         paper = {TRANSCRIBER: PAPER[metric]} if metric in PAPER else {}
         tables += [f"## {title}\n", instrument_table(comparison, metric, paper, BAND)]
-    path = write_report(
-        "table_6_1",
-        arguments,
-        comparison.summary(),
-        time.monotonic() - start,
-        packages=("skorch", "librosa", "pyfluidsynth"),
-        note=" ".join(__doc__.split("\n\n")[1].split()),
-        tables="\n".join(tables),
-    )
-    print(path.with_suffix(".md").read_text())
+    finish("table_6_1", __doc__, arguments, comparison.summary(), start, tables)
 
 
 if __name__ == "__main__":
