@@ -83,8 +83,8 @@ class SceneDataset(Dataset):
         told besides magnitudes.
     """
 
-    #: How many chunks are kept.
-    KEPT = 32
+    #: How many chunks are kept: of fewer, too many steps in a row would hear the same mixtures.
+    KEPT = 128
 
     def __init__(
         self,
