@@ -73,12 +73,17 @@ class Size(NamedTuple):
     n_versions: int  # of each training song, in other keys and with other pianos
     n_casts: int  # of all songs but those to test on, recast as the instruments
     n_mixtures: int  # that networks learn from in each fold
+    n_last: int  # further ones, that they hear last, in `LONG` sequences
     n_nmf: int
     n_test: int  # in each fold
     n_seeds: int  # of the repeated networks
     parameters: dict[str, Any]
 
 
+# Short sequences let a step hear many mixtures; what is told apart over longer times is learnt
+# from long ones, last (as in Isik et al., "Single-channel multi-speaker separation using deep
+# clustering", Interspeech 2016).
+LONG = {"sequence_length": 128, "batch_size": 8, "lr": 1e-3}
 _SHORT = {"validation_fraction": 0, "precision": "auto"}
 _PAPER = {  # sections 3.3.3 and 3.3.5
     "hidden_size": 300,
@@ -93,9 +98,11 @@ _PAPER = {  # sections 3.3.3 and 3.3.5
     "num_workers": 8,
 }
 SIZES = {
-    "tiny": Size(24, 2, 1, 1, 16, 10, 8, 1, _SHORT | {"max_epochs": 3, "hidden_size": 16}),
-    "small": Size(None, 3, 8, 2, 18_000, 300, 100, 3, _SHORT | {"max_epochs": 1}),
-    "paper": Size(None, 4, 8, 4, 20_000, 300, 100, 3, _PAPER),
+    "tiny": Size(24, 2, 1, 1, 12, 4, 10, 8, 1, _SHORT | {"max_epochs": 3, "hidden_size": 16}),
+    "small": Size(
+        None, 4, 8, 2, 16_000, 6000, 300, 100, 3, _SHORT | {"max_epochs": 1, "batch_size": 32}
+    ),
+    "paper": Size(None, 4, 8, 4, 20_000, 0, 300, 100, 3, _PAPER),
 }
 
 
@@ -146,10 +153,10 @@ def plan(
 ) -> Training:
     """Return the training of NMF or a network, on mixtures of sources of a fold's songs."""
     if name in NMFS:
-        system, n_mixtures = NMFS[name](random_state=seed), size.n_nmf
+        system, n_mixtures, n_last = NMFS[name](random_state=seed), size.n_nmf, 0
     else:
         system = networks[name](**size.parameters, random_state=seed, verbose=0)
-        n_mixtures = size.n_mixtures
+        n_mixtures, n_last = size.n_mixtures + size.n_last, size.n_last
 
     def data() -> Songs:
         return mix_incoherent(*lessons(fold, instruments), n_mixtures, random_state=seed)
@@ -159,7 +166,7 @@ def plan(
         f"{'-'.join(instruments)}-{size.n_songs or 'all'}songs-{PER_SONG}x{size.n_versions}+"
         f"{size.n_casts}-fold{fold.number}of{size.n_folds}-{n_mixtures}mixtures-seed{seed}-{kind}"
     )
-    return Training(what, system, data)
+    return Training(what, system, data, n_last, LONG)
 
 
 def score_all(

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,12 +31,16 @@ class Training(NamedTuple):
     name: str  # of all that makes the data what they are
     system: SceneEstimator  # with its parameters; it is not changed
     data: Callable[[], tuple[list, list]]  # gives X and y; called if there is something to learn
+    n_last: int = 0  # of the data, that are heard in a second training, which goes on
+    last: Mapping[str, Any] = MappingProxyType({})  # parameters that this one has instead
 
     @property
     def title(self) -> str:
         """What its files are called."""
-        digest = hashlib.sha256(f"{self.name} {self.system!r}".encode()).hexdigest()[:12]
-        return f"{self.name}-{digest}"
+        what = f"{self.name} {self.system!r}"
+        if self.n_last:
+            what += f" {self.n_last} {sorted(self.last.items())}"
+        return f"{self.name}-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
 
     def fit(self, folder: Path = RUNS) -> SceneEstimator:
         """Return the system fitted, now or by a run before; assert that its loss has fallen.
@@ -54,13 +59,20 @@ class Training(NamedTuple):
 
     def _learn(self, path: Path) -> SceneEstimator:
         path.parent.mkdir(parents=True, exist_ok=True)
-        checkpoint = path.with_suffix(".checkpoint")
         system = clone(self.system)
-        if "checkpoint" in system.get_params():
-            system.set_params(checkpoint=checkpoint)
-        system.fit(*self.data())
+        X, y = self.data()
+        first = len(X) - self.n_last
+        parts = [(X[:first], y[:first], {})]
+        if self.n_last:
+            parts.append((X[first:], y[first:], {"warm_start": True, **self.last}))
+        checkpoints = [path.with_suffix(f".{i}.checkpoint") for i in range(len(parts))]
+        for (X, y, changes), checkpoint in zip(parts, checkpoints, strict=True):
+            if "checkpoint" in system.get_params():
+                changes |= {"checkpoint": checkpoint}
+            system.set_params(**changes).fit(X, y)
         system.save(path)
-        checkpoint.unlink(missing_ok=True)
+        for checkpoint in checkpoints:
+            checkpoint.unlink(missing_ok=True)
         return system
 
 
