@@ -281,7 +281,7 @@ def make_batch(size: Size, seed: int) -> tuple[dict[str, Tensor], dict[str, Tens
     target = {
         "mask_target": uniform(N_SOURCES, N_BINS) * inputs["magnitude"][:, None],
         "dominant": (N_SOURCES * uniform(N_BINS)).to(torch.uint8),
-        "audible": (uniform(N_BINS) < 0.5).float(),
+        "bin_weight": (uniform(N_BINS) < 0.5).float(),
         "roll": (uniform(N_SOURCES, N_PITCHES) < 0.05).float(),
         "has_sources": known,
         "has_notes": known,
@@ -323,7 +323,7 @@ def plain_loop(
     """Return a step of the plain loop, which returns its loss."""
     inputs, target = batch
     optimizer = torch.optim.Adam(network.parameters(), lr=PAPER["lr"])
-    dominant, weight = target["dominant"].mT.long(), target["audible"].mT
+    dominant, weight = target["dominant"].mT.long(), target["bin_weight"].mT
     magnitude, masked = (
         target["magnitude"].mT[:, :, None],
         target["mask_target"].permute(0, 3, 1, 2),

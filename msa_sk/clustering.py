@@ -27,7 +27,9 @@ def audible_bins(magnitude: np.ndarray) -> np.ndarray:
     return magnitude > magnitude.max(initial=0) * 10 ** (SILENT_DB / 20)
 
 
-def cluster_centres(points: np.ndarray, start: np.ndarray) -> np.ndarray:
+def cluster_centres(
+    points: np.ndarray, start: np.ndarray, weight: np.ndarray | None = None
+) -> np.ndarray:
     """Return the centres of clusters that k-means finds from given ones.
 
     Parameters
@@ -35,6 +37,8 @@ def cluster_centres(points: np.ndarray, start: np.ndarray) -> np.ndarray:
     points : ndarray of shape (n_points, embedding_size)
     start : ndarray of shape (n_sources, embedding_size)
         Where no point is nearest to a centre, it stays as it is; none is to one that is NaN.
+    weight : ndarray of shape (n_points,), default=None
+        How much each point counts in the mean that a centre is; None lets all count alike.
 
     Returns
     -------
@@ -47,7 +51,7 @@ def cluster_centres(points: np.ndarray, start: np.ndarray) -> np.ndarray:
         k_means = KMeans(len(owners), init=centres[owners], n_init=1, random_state=0)
         # Threads of k-means add up in any order, so that equal input would give other bytes.
         with threadpool_limits(1, "openmp"):
-            centres[owners] = k_means.fit(points).cluster_centers_
+            centres[owners] = k_means.fit(points, sample_weight=weight).cluster_centers_
     return centres
 
 

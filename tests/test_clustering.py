@@ -24,6 +24,14 @@ def test_clusters_follow_their_song():
     np.testing.assert_array_equal(start, np.eye(2))
 
 
+def test_centres_are_means_by_weight():
+    points = np.array([[1.0, 0], [0.8, 0], [0, 1], [0, 0.6]])
+    alike = cluster_centres(points, np.eye(2))
+    np.testing.assert_allclose(alike, [[0.9, 0], [0, 0.8]])
+    weighted = cluster_centres(points, np.eye(2), np.array([3.0, 1, 1, 0]))
+    np.testing.assert_allclose(weighted, [[0.95, 0], [0, 1]])
+
+
 def test_a_source_that_training_never_heard_gets_no_bin():
     """However far embeddings are from what it did hear."""
     embedding = np.eye(3)[[[0, 0], [1, 1], [2, 2]]]

@@ -220,10 +220,19 @@ def test_a_stride_skips_frames_in_training_only(data):
     thinned = {name: value.clone() for name, value in target.items()}
     kept = torch.zeros(n_frames)
     kept[::3] = 1
-    thinned["audible"] *= kept
+    thinned["bin_weight"] *= kept
     by_weight = loss({"embedding": whole["embedding"]}, thinned)["dc"]
     by_stride = loss({"embedding": skipping["embedding"]}, target)["dc"]
     assert float(by_stride.detach()) == pytest.approx(float(by_weight.detach()), rel=1e-4)
+
+
+def test_bins_count_by_their_magnitude_or_all_alike(data):
+    X, y = data
+    _, (inputs, by_magnitude) = batch_of(X[:2], y[:2])
+    _, (_, alike) = batch_of(X[:2], y[:2], bin_weights="equal")
+    audible = alike["bin_weight"]
+    assert set(audible.unique().tolist()) == {0.0, 1.0}
+    torch.testing.assert_close(by_magnitude["bin_weight"], audible * inputs["magnitude"])
 
 
 # The estimator

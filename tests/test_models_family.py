@@ -140,7 +140,7 @@ def test_embeddings_of_one_number_are_refused(data):
 
 @pytest.mark.parametrize("loss", ["affinity", "whitened"])
 def test_embeddings_spread(data, loss):
-    """A sigmoid of unit length starts all embeddings nearly equal."""
+    """To begin with, they do not tell sources apart: all means are within a few degrees."""
 
     def angle(estimator):
         one, other = estimator.centroids_
@@ -172,16 +172,23 @@ def test_clusters_are_of_audible_bins_alone(monkeypatch):
     """Silent ones would be most of them, and their embeddings were never learnt."""
     mixture, scene = gated_tones(np.ones((3, 100)))
     estimator = DeepClustering(**TINY).fit([mixture], [scene])
-    shapes = []
+    clustered = []
     monkeypatch.setattr(
         "msa_sk.models.cerberus.cluster_centres",
-        lambda points, start: shapes.append(points.shape) or start,
+        lambda points, start, weight: clustered.append((points, weight)) or start,
     )
     estimator.predict([mixture])
-    magnitude = TINY["transformer"].transform([mixture])[0].magnitude
-    n_audible = int((magnitude > 0.01 * magnitude.max()).sum())
-    assert shapes == [(n_audible, 20)]
-    assert n_audible < 0.2 * magnitude.size
+    estimator.set_params(bin_weights="equal").predict([mixture])
+    magnitude = TINY["transformer"].transform([mixture])[0].magnitude.T
+    is_heard = magnitude > 0.01 * magnitude.max()
+    (points, weight), (same_points, alike) = clustered
+    assert points.shape == same_points.shape == (is_heard.sum(), 20)
+    assert is_heard.mean() < 0.2
+    assert alike is None
+    # What the network hears is the mixture at another level.
+    np.testing.assert_allclose(
+        weight / weight.sum(), (magnitude / magnitude[is_heard].sum())[is_heard], rtol=1e-4
+    )
 
 
 def test_what_is_rarely_heard_has_a_centre_too(monkeypatch):

@@ -109,6 +109,20 @@ def test_embeddings_have_unit_length():
     assert (points >= 0).all()  # of a sigmoid
 
 
+def test_embeddings_begin_apart():
+    """A sigmoid lets all be positive, and small weights then let all be the same."""
+    features = 0.3 * torch.randn(50, 64)  # as a recurrent layer gives them before training
+
+    def angle(**spread):
+        points = EmbeddingHead(n_features=64, n_bins=30, n_dimensions=20, **spread)(features)
+        centre = points.mean(dim=(0, 1))
+        cosines = points @ (centre / centre.norm())
+        return float(torch.rad2deg(torch.arccos(cosines.detach().median())))
+
+    assert angle(spread=1) < 6
+    assert angle() > 15
+
+
 def test_unit_length_is_normalize_and_so_is_its_gradient():
     points = torch.randn(3, 4, 5, dtype=torch.double, requires_grad=True)
     unit = unit_length(points)

@@ -42,6 +42,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "dc_weight": 0.1,
         "mi_weight": 0.1,
         "tr_weight": 0.8,
+        "bin_weights": "equal",
         "hidden_size": 300,
         "n_layers": 4,
         "dropout": 0.0,
@@ -108,6 +109,10 @@ class Cerberus(NeuralEstimator):
         and where `mi_weight` is 0 embeddings, which k-means clusters.
     clustering_loss : {"affinity", "whitened"}, default="affinity"
         That of eq. 3.1, or the whitened k-means objective of Wang, Le Roux and Hershey (2018).
+    bin_weights : {"magnitude", "equal"}, default="magnitude"
+        How much each bin that is not silent counts in `clustering_loss`: as its magnitude in the
+        mixture has it (Wang, Le Roux and Hershey, 2018), or all alike, as in the paper. Most bins
+        are quiet, and whose they are is hard to learn and hardly heard.
     embedding_size : int, default=20
         Dimensions of a bin's embedding.
     embedding_stride : int, default=8
@@ -253,6 +258,7 @@ class Cerberus(NeuralEstimator):
         "batch_norm": ["boolean"],
         "separate_by": [None, StrOptions({"mask", "embedding"})],
         "clustering_loss": [StrOptions({"affinity", "whitened"})],
+        "bin_weights": [StrOptions({"magnitude", "equal"})],
         "embedding_size": [whole(2)],  # one number of length 1 tells nothing
         "embedding_stride": [whole(1)],
         "input_scale": [StrOptions({"log", "magnitude"})],
@@ -287,6 +293,7 @@ class Cerberus(NeuralEstimator):
         batch_norm: bool = False,
         separate_by: str | None = None,
         clustering_loss: str = "affinity",
+        bin_weights: str = "magnitude",
         embedding_size: int = 20,
         embedding_stride: int = 8,
         input_scale: str = "log",
@@ -329,6 +336,7 @@ class Cerberus(NeuralEstimator):
         self.batch_norm = batch_norm
         self.separate_by = separate_by
         self.clustering_loss = clustering_loss
+        self.bin_weights = bin_weights
         self.embedding_size = embedding_size
         self.embedding_stride = embedding_stride
         self.input_scale = input_scale
@@ -500,7 +508,8 @@ class Cerberus(NeuralEstimator):
             target["mask_target"] = phase_sensitive_target(levelled.spectrum, spectra)
             target["dominant"] = magnitudes.argmax(axis=0).astype(np.uint8)
             audible = audible_bins(levelled.magnitude) & magnitudes.any(axis=0)
-            target["audible"] = audible.astype(np.float32)
+            counts = levelled.magnitude if self.bin_weights == "magnitude" else 1
+            target["bin_weight"] = (audible * counts).astype(np.float32)
         if self.tr_weight > 0:
             target["roll"] = np.stack(
                 [
@@ -528,7 +537,7 @@ class Cerberus(NeuralEstimator):
             for inputs, target in examples:
                 batch, _ = collate([(inputs, {})])
                 embedding = self._infer(batch, ["embedding"])["embedding"][0]
-                is_of = np.eye(n_sources)[target["dominant"].T] * target["audible"].T[..., None]
+                is_of = np.eye(n_sources)[target["dominant"].T] * target["bin_weight"].T[..., None]
                 total += np.tensordot(is_of, embedding, ((0, 1), (0, 1)))
                 count += is_of.sum((0, 1))[:, None]
             if count.all():
@@ -586,7 +595,9 @@ class Cerberus(NeuralEstimator):
 
     def _centres(self, embedding: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
         """Return the centre of each source's embeddings, both (n_frames, n_bins, ...)."""
-        return cluster_centres(embedding[audible_bins(magnitude)], self.centroids_)
+        heard = audible_bins(magnitude)
+        weight = magnitude[heard] if self.bin_weights == "magnitude" else None
+        return cluster_centres(embedding[heard], self.centroids_, weight)
 
     def _decoder(self, name: str) -> NoteDecoder:
         percussive = name == "drums"

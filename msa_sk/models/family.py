@@ -13,7 +13,9 @@ from msa_sk.models.cerberus import Cerberus
 from msa_sk.neural.parameters import documented, give_init, own_parameters, parameters_of
 
 _WEIGHTS = {"dc_weight", "mi_weight", "tr_weight"}
-_OF_EMBEDDINGS = ("dc_weight", "clustering_loss", "embedding_size", "embedding_stride")
+_OF_EMBEDDINGS = (
+    *("dc_weight", "clustering_loss", "bin_weights", "embedding_size", "embedding_stride"),
+)
 _OF_MASKS = ("mi_weight",)
 _OF_ROLLS = (
     *("tr_weight", "transcription_loss"),

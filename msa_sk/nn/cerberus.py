@@ -135,7 +135,7 @@ class CerberusLoss:
             # In training the module skips frames.
             all_embedded = heads["embedding"].shape[1] == valid.shape[1]
             frames = slice(None, None, 1 if all_embedded else self.embedding_stride)
-            weight = (target["audible"].mT * valid[..., None])[:, frames]
+            weight = (target["bin_weight"].mT * valid[..., None])[:, frames]
             loss = self.clustering_loss(
                 heads["embedding"],
                 target["dominant"].mT[:, frames].long(),

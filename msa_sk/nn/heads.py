@@ -37,12 +37,22 @@ class _UnitLength(torch.autograd.Function):
 
 
 class EmbeddingHead(nn.Module):
-    """A point for each time-frequency bin: linear, sigmoid, scaled to unit length (3.3.5)."""
+    """A point for each time-frequency bin: linear, sigmoid, scaled to unit length (3.3.5).
 
-    def __init__(self, n_features: int, n_bins: int, n_dimensions: int):
+    Parameters
+    ----------
+    n_features, n_bins, n_dimensions : int
+    spread : float, default=8
+        How many times torch's own the initial weights are. With those, points begin within a
+        few degrees of each other, where the loss has next to no gradient.
+    """
+
+    def __init__(self, n_features: int, n_bins: int, n_dimensions: int, spread: float = 8.0):
         super().__init__()
         self.n_dimensions = n_dimensions
         self.linear = nn.Linear(n_features, n_bins * n_dimensions)
+        with torch.no_grad():
+            self.linear.weight *= spread
 
     def forward(self, features: Tensor) -> Tensor:
         """Return (n_batch, n_frames, n_bins, n_dimensions)."""
