@@ -1,7 +1,13 @@
 """The benchmarks of chapter 3: at their tiny size all runs, and learns."""
 
+import numpy as np
 import pytest
 from reports import systems_in
+from sklearn.base import clone
+
+from benchmarks._fits import Training
+from msa_sk import STFT, MaskInference
+from msa_sk.datasets import make_scenes
 
 NETWORKS = {"Deep clustering", "Mask inference", "Chimera", "Transcription", "Cerberus"}
 VERDICTS = {"reproduced", "reversed", "open"}
@@ -53,3 +59,22 @@ def test_table_3_3(run_table):
         assert listed >= {(n_sources, name) for name in (*names, "all")}
         assert f"## {n_sources} sources" in page
     assert (results / "table_3_3-tiny.png").stat().st_size > 10_000
+
+
+def test_the_last_of_the_data_are_heard_last(tmp_path):
+    X, y = make_scenes(6, duration=0.5, sample_rate=8000, random_state=0)
+    sizes = {"hidden_size": 4, "n_layers": 1, "validation_fraction": 0, "max_epochs": 1}
+    system = MaskInference(**sizes, transformer=STFT(8000, 256, 128), random_state=0, verbose=0)
+    last = {"sequence_length": 32, "lr": 1e-3}
+    training = Training("networks", system, lambda: (X, y), 2, last)
+    assert training.title != Training("networks", system, lambda: (X, y)).title
+
+    by_hand = clone(system).set_params(checkpoint=tmp_path / "begun").fit(X[:4], y[:4])
+    by_hand.set_params(warm_start=True, checkpoint=None, **last).fit(X[4:], y[4:])
+    # A run before was through with the first part.
+    (tmp_path / "begun").rename(tmp_path / f"{training.title}.0.checkpoint")
+    for _ in range(2):
+        fitted = training.fit(tmp_path)
+        for one, other in zip(fitted.predict(X), by_hand.predict(X), strict=True):
+            np.testing.assert_array_equal(one.sources, other.sources)
+    assert [path.name for path in tmp_path.iterdir()] == [f"{training.title}.msa"]
