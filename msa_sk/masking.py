@@ -79,8 +79,11 @@ def phase_sensitive_target(mixture: np.ndarray, sources: np.ndarray) -> np.ndarr
     target : ndarray of float32, shape (n_sources, n_bins, n_frames)
     """
     magnitude = channel_rms(mixture)
-    projection = sources.real * mixture.real + sources.imag * mixture.imag
+    target = sources.real * mixture.real
+    target += sources.imag * mixture.imag
     if mixture.ndim == 3:
-        projection = projection.mean(axis=1)
-    target = projection / np.where(magnitude > 0, magnitude, 1)
-    return np.clip(target, 0, magnitude).astype(np.float32)
+        target = target.mean(axis=1)
+    target /= np.where(magnitude > 0, magnitude, 1)
+    np.maximum(target, 0, out=target)
+    np.minimum(target, magnitude, out=target)
+    return target.astype(np.float32, copy=False)
