@@ -301,11 +301,12 @@ def test_the_page_of_training_runs(tmp_path, monkeypatch):
     X, y = make_scenes(8, duration=0.3, sample_rate=8000, random_state=0)
     monkeypatch.setattr(msa_sk.datasets, "make_scenes", lambda *args, **kwargs: (X, y))
     steps = [(names["network"], names.get("tuned")) for names in run(TRAINING)]
-    (validated, _), (preset, _), (further, _), (_, tuned) = steps
+    (validated, _), (preset, _), (further, _), (_, tuned), (longer, _) = steps
     assert validated.history_[-1].keys() >= {"train_loss", "valid_loss", "valid_mi"}
     assert preset.get_params() == Cerberus.from_preset("chapter3", max_epochs=10).get_params()
     assert further.n_iter_ == 3  # of the second fit, and one pass
     assert tuned.instruments_ == ("piano",)
+    assert (longer.sequence_length, longer.n_iter_) == (128, 1)  # of the second fit
 
 
 def test_the_presets_are_as_the_page_of_training_has_them():
