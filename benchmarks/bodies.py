@@ -53,7 +53,7 @@ class Size(NamedTuple):
 
 SIZES = {
     "tiny": Size(24, 2, 1, 0, 1.0, 8, 6, 16),
-    "small": Size(None, 2, 8, 4, 300.0, 40, 100, 128),
+    "small": Size(None, 2, 8, 2, 300.0, 128, 100, 128),
 }
 
 

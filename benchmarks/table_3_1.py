@@ -4,13 +4,15 @@ Songs are rendered from the MIDI files and the SoundFont of the folder MSA_SK_DA
 excerpts of 5 s in which the instrument plays at least 10 notes, and mixed two and two at levels up
 to 6 dB apart: an excerpt of piano from one song, of guitar from another. Cross-validated by song:
 every song is tested on once, by networks that have not heard it. All networks have the same body,
-which begins at the same weights, the same training mixtures and the same training; weights of the
-losses are those of the defaults of Cerberus (0.1, 1, 1) with some of them 0, as our terms are not
-scaled as the paper's are. NMF learns 60 spectra for each instrument. All learn from songs as they
-are, from the same in other keys and with other pianos, and from all songs that are not tested on,
-recast: their parts are given to pianos and guitars. Intervals draw the songs of the piano and
-those of the guitar; tests are over the songs of the piano, of which there are fewer. Three
-networks are trained with several seeds; what counts is the mean of their scores of each mixture.
+which begins at the same weights, the same training mixtures and the same training: in the size
+small each mixture is heard once, most in sequences of a quarter of a second, the last in sequences
+of two seconds. Weights of the losses are those of the defaults of Cerberus (0.1, 1, 1) with some
+of them 0, as our terms are not scaled as the paper's are. NMF learns 60 spectra for each
+instrument. All learn from songs as they are, from the same in other keys and with other pianos,
+and from all songs that are not tested on, recast: their parts are given to pianos and guitars.
+Intervals draw the songs of the piano and those of the guitar; tests are over the songs of the
+piano, of which there are fewer. Three networks are trained with several seeds; what counts is the
+mean of their scores of each mixture.
 
 The bars, asserted for the size small and above:
 
