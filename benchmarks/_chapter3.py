@@ -61,7 +61,7 @@ REPEATED = ("Mask inference", "Transcription", "Cerberus")  # with other seeds
 PROGRAMS = {"piano": range(8)}
 PER_SONG = 80  # excerpts to learn from
 PER_VERSION = 10
-PER_CAST = 20
+PER_CAST = 10
 PER_TEST_SONG = 10
 
 
@@ -78,6 +78,7 @@ class Size(NamedTuple):
     n_test: int  # in each fold
     n_seeds: int  # of the repeated networks
     parameters: dict[str, Any]
+    balance: str = "excerpt"  # of `mix_incoherent`: most songs are there recast alone
 
 
 # Short sequences let a step hear many mixtures; what is told apart over longer times is learnt
@@ -159,7 +160,8 @@ def plan(
         n_mixtures, n_last = size.n_mixtures + size.n_last, size.n_last
 
     def data() -> Songs:
-        return mix_incoherent(*lessons(fold, instruments), n_mixtures, random_state=seed)
+        X, y = lessons(fold, instruments)
+        return mix_incoherent(X, y, n_mixtures, balance=size.balance, random_state=seed)
 
     kind = "".join(filter(str.isalnum, name)).lower()
     what = (

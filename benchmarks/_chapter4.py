@@ -61,6 +61,7 @@ SIZES: dict[str, Size] = {
         n_last=0,
         n_seeds=1,
         parameters={"validation_fraction": 0, "precision": "auto", "max_epochs": 1},
+        balance="song",
     ),
     "paper": _chapter3.SIZES["paper"]._replace(
         # So many passes over 20,000 mixtures are the paper's 100,000 steps.
@@ -70,6 +71,7 @@ SIZES: dict[str, Size] = {
             **{"preset": "chapter4", "max_epochs": 320, "precision": "auto"},
             "validation_fraction": 0,
         },
+        balance="song",
     ),
 }
 #: The instruments of each test, and how a fold's mixtures are made.

@@ -61,6 +61,14 @@ def test_levels_are_at_most_so_far_apart(duets):
     assert np.allclose([level(s, n) for s in y for n in s.instruments], LEVEL_DB, atol=1e-3)
 
 
+@pytest.mark.parametrize(("balance", "share"), [("song", 1 / 2), ("excerpt", 3 / 4)])
+def test_songs_or_excerpts_come_equally_often(rng, balance, share):
+    """Of a song with three excerpts, and one with one."""
+    songs = [song(rng, name, "piano") for name in "aaab"]
+    X, _ = mix_incoherent(*split(songs), 400, balance=balance, random_state=0)
+    assert [mixture.group for mixture in X].count("a") / 400 == pytest.approx(share, abs=0.07)
+
+
 def test_the_seed_decides(duets):
     def mixed(seed):
         return [m.read().tobytes() for m in mix_incoherent(*duets, 5, random_state=seed)[0]]
@@ -168,6 +176,8 @@ def test_what_cannot_be_mixed_is_refused(rng, duets):
     for gain_db in (-1, "a", np.nan):
         with pytest.raises(ParameterError, match="gain_db: expected a float in the range"):
             mix_incoherent(*duets, 1, gain_db=gain_db)
+    with pytest.raises(ParameterError, match="balance: expected a str among"):
+        mix_incoherent(*duets, 1, balance="leaf")
     X, y = duets
     with pytest.raises(InputError, match=r"y\[3\]: expected a scene with sources"):
         mix_incoherent(X, [*y[:3], Scene(("piano",), RATE)], 1)

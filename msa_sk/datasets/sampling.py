@@ -46,6 +46,7 @@ def mix_incoherent(
     *,
     instruments: Sequence[str] | None = None,
     gain_db: float = 6.0,
+    balance: str = "song",
     random_state: int | np.random.RandomState | None = None,
 ) -> tuple[list[Mixture], list[Scene]]:
     """Mix sources that come from different songs, once and for all.
@@ -66,6 +67,8 @@ def mix_incoherent(
         What to mix; None takes the sorted union of the names in `y`.
     gain_db : float, default=6.0
         How far apart the levels may be, in dB, around -25 dB relative to full scale.
+    balance : {"song", "excerpt"}, default="song"
+        What is drawn as often as another: songs, or scenes.
     random_state : int, RandomState or None, default=None
         Seeds the draw.
 
@@ -83,7 +86,7 @@ def mix_incoherent(
     InputError
         If a scene has no sources, or sampling rates differ.
     ParameterError
-        If `n_mixes` is below 1 or `gain_db` below 0.
+        If `n_mixes` is below 1, `gain_db` below 0, or `balance` neither.
 
     Warns
     -----
@@ -104,7 +107,8 @@ def mix_incoherent(
     """
     check_value(n_mixes, "n_mixes", whole(1))
     check_value(gain_db, "gain_db", real(0), remedy="0 keeps levels equal.")
-    mixing = IncoherentMixing(n_mixes=n_mixes, gain_db=gain_db, instruments=instruments)
+    check_value(balance, "balance", StrOptions({"song", "excerpt"}))
+    mixing = IncoherentMixing(n_mixes, gain_db=gain_db, balance=balance, instruments=instruments)
     seed = int(check_random(random_state).randint(2**31 - 1))
     draws = mixing.prepare(X, y, seed)
     X_mixed, y_mixed = draws.epoch(0)
