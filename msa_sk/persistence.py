@@ -8,6 +8,7 @@ names.
 
 import hashlib
 import importlib
+import inspect
 import json
 import os
 import warnings
@@ -39,7 +40,8 @@ def register(cls: type) -> type:
     """Let `load` make estimators of this class; usable as a decorator.
 
     The class must have ``_get_state`` and ``_set_state`` as `SceneEstimator` does. It may list
-    in ``_not_saved`` parameters that files leave out, and in ``_computes_with`` libraries whose
+    in ``_not_saved`` parameters that files leave out, in ``_before_it_was_saved`` those that older
+    files do not have, by what such a model does, and in ``_computes_with`` libraries whose
     versions they keep.
     """
     _registered[cls.__name__] = cls
@@ -301,7 +303,9 @@ def _restore(description: dict, prefix: str, arrays: dict[str, np.ndarray], item
             ]
         )
     parameters = {key: _decode(value, item) for key, value in description["parameters"].items()}
-    estimator = cls(**parameters)
+    before = getattr(cls, "_before_it_was_saved", {})
+    there = inspect.signature(cls).parameters
+    estimator = cls(**{key: before[key] for key in before if key in there} | parameters)
     if description["state"] is not None:
         own = {
             key.removeprefix(prefix): value

@@ -150,6 +150,13 @@ def test_what_was_saved_before_predicts_as_it_did(path):
             np.testing.assert_allclose(scene.rolls, before["rolls"], atol=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:.* was saved with:msa_sk.exceptions.MsaWarning")
+def test_what_older_files_do_not_have_is_as_it_was():
+    (path,) = (path for path in SAVED_BEFORE if path.stem == "clusters")
+    assert "bin_weights" not in persistence.read_document(path)[0]["estimator"]["parameters"]
+    assert load(path).bin_weights == "equal"  # not the default, which came later
+
+
 def test_every_format_has_its_files():
     formats = {path.parent.name for path in SAVED_BEFORE}
     assert formats == {f"format-{n}" for n in range(1, persistence.FORMAT + 1)}

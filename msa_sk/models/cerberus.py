@@ -246,6 +246,7 @@ class Cerberus(NeuralEstimator):
     """
 
     _presets = PRESETS
+    _before_it_was_saved = {"bin_weights": "equal"}
     _parameter_constraints = {
         **NeuralEstimator._parameter_constraints,
         "dc_weight": [real(0)],
@@ -626,7 +627,7 @@ def _dominant(spectra: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return which source is the loudest in each bin, and its magnitude there."""
     first, *others = map(channel_rms, spectra)
     dominant, loudest = np.zeros(first.shape, np.uint8), first
-    for i, magnitude in enumerate(others, 1):  # ten times as fast as argmax along the first axis
+    for i, magnitude in enumerate(others, 1):  # faster than argmax along the first axis
         np.copyto(dominant, i, where=magnitude > loudest)
         loudest = np.maximum(loudest, magnitude)
     return dominant, loudest
