@@ -43,7 +43,9 @@ class Training(NamedTuple):
         return f"{self.name}-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
 
     def fit(self, folder: Path = RUNS) -> SceneEstimator:
-        """Return the system fitted, now or by a run before; assert that its loss has fallen.
+        """Return the system fitted, now or by a run before.
+
+        Where data are heard several times, it is asserted that the loss has fallen.
 
         Parameters
         ----------
@@ -52,10 +54,7 @@ class Training(NamedTuple):
         """
         keep_large_buffers()
         path = folder / f"{self.title}.msa"
-        system = msa_sk.load(path) if path.exists() else self._learn(path)
-        losses = [epoch["train_loss"] for epoch in getattr(system, "history_", ())]
-        assert len(losses) < 2 or losses[-1] < losses[0], f"{self.name} learns nothing: {losses}"
-        return system
+        return msa_sk.load(path) if path.exists() else self._learn(path)
 
     def _learn(self, path: Path) -> SceneEstimator:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,6 +69,9 @@ class Training(NamedTuple):
             if "checkpoint" in system.get_params():
                 changes |= {"checkpoint": checkpoint}
             system.set_params(**changes).fit(X, y)
+            losses = [epoch["train_loss"] for epoch in getattr(system, "history_", ())]
+            falls = len(losses) < 2 or losses[-1] < losses[0]
+            assert falls, f"{self.name} learns nothing: {losses}"
         system.save(path)
         for checkpoint in checkpoints:
             checkpoint.unlink(missing_ok=True)

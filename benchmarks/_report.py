@@ -103,7 +103,8 @@ def write_report(
         Of one table: figures of systems (``system, instrument, metric, mean, low, high,
         n_songs, n_excerpts``) or of speed (``work, ours, peer, ratio, n_runs``).
     seconds : float
-        How long the benchmark took, without what it found done by runs before.
+        How long the benchmark took, without what it found done by runs before, on this machine
+        or on another.
     packages : sequence of str
         Distributions whose versions matter, besides the usual ones.
     note : str
@@ -160,13 +161,16 @@ def finish(
     tables : sequence of str, default=()
         Markdown to read instead of the rows.
     """
+    note = " ".join(doc.split("\n\n")[1].split())
+    if arguments.size == "tiny":
+        note = f"**This size shows that all runs. Its figures and verdicts mean nothing.** {note}"
     path = write_report(
         name,
         arguments,
         rows,
         time.monotonic() - start,
         packages=("skorch", "librosa", "pyfluidsynth"),
-        note=" ".join(doc.split("\n\n")[1].split()),
+        note=note,
         seeds=seeds,
         tables="\n".join(tables) or None,
     )

@@ -52,6 +52,9 @@ def render(
     if not folder:
         raise SystemExit("Set MSA_SK_DATA to the folder that holds midi/ and soundfonts/.")
     files = sorted(Path(folder).glob("midi/*/*.mid"))[:n_songs]
+    names = [file.stem for file in files]
+    # By its name a song is kept apart in training and in test, its recast versions too.
+    assert len(set(names)) == len(names), "two songs have one name"
     soundfont = next(Path(folder).glob("soundfonts/*.sf2"))
     if families:
         seed = variation["random_state"]
@@ -177,3 +180,10 @@ def solos(songs: Songs, instruments: Sequence[str], max_per_song: int) -> Songs:
         "chapter3", instruments=instruments, solo=True, max_per_song=max_per_song, random_state=0
     )
     return rules.apply(*songs)
+
+
+def solos_of_each(songs: Songs, instruments: Sequence[str], max_per_song: int) -> Songs:
+    """Return the same, of each instrument as many of a song as if it had no other."""
+    parts = [solos(songs, [name], max_per_song) for name in instruments]
+    X, y = (sum(each, []) for each in zip(*parts, strict=True))
+    return X, y

@@ -5,7 +5,9 @@ learns from incoherent mixtures, each source from a song of its own, since few s
 instruments; it is tested on coherent ones: excerpts of 5 s of songs that hold all wanted
 instruments, in which each begins at least 3 notes, with nothing else in the mixture.
 Cross-validated by song: every song is tested on once, by networks that have not heard it. Drums
-are scored by the onsets of their notes alone. Intervals are over songs.
+are scored by the onsets of their notes alone. What one more source does is told by the excerpts in
+which all five instruments play, of which some are left out. Intervals draw songs, not networks; of
+so few songs those of 95 % hold the truth in nine cases out of ten.
 
 Nothing is claimed but that all runs; the table says which of the paper's directions are found.
 
@@ -16,6 +18,7 @@ on from the trainings, and their checkpoints, in ``benchmarks/runs``.
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,9 @@ from benchmarks._chapter3 import (
     SIZES,
     Fold,
     Size,
+    description,
+    evaluate,
+    extent,
     make_folds,
     plan,
     system_table,
@@ -71,52 +77,71 @@ def main(argv: Sequence[str] | None = None) -> None:
     folds = list(make_folds(size, INSTRUMENTS, evenly=INSTRUMENTS))
     jobs = [(n_sources, fold) for n_sources in PAPER for fold in folds]
     found = Parallel(n_jobs=2)(delayed(run)(*job, size, arguments.seed) for job in jobs)
-    comparisons = {
-        n_sources: gather(
-            [one for job, one in zip(jobs, found, strict=True) if job[0] == n_sources]
-        )
-        for n_sources in PAPER
-    }
-    rows, tables = [], []
+    comparisons, alike = (
+        {
+            n_sources: gather(
+                [both[i] for job, both in zip(jobs, found, strict=True) if job[0] == n_sources]
+            )
+            for n_sources in PAPER
+        }
+        for i in range(2)
+    )
+    rows, tables = [], [description(size)]
     for n_sources, comparison in comparisons.items():
         of_table = [row for row in comparison.summary() if row["instrument"] != "all"]
         rows += [{"n_sources": n_sources} | row for row in comparison.summary()]
-        n_songs = len(set(comparison.songs))
         tables += [
-            f"## {n_sources} sources: {len(comparison.songs)} excerpts of {n_songs} songs\n",
+            f"## {n_sources} sources: {extent(comparison.songs)}\n",
             system_table(of_table, PAPER[n_sources], column="instrument"),
         ]
-    falls = list(directions(comparisons))
-    tables += ["What the paper found: more sources, less of both.\n", rows_table(falls)]
+    falls = list(directions(alike))
+    tables += [
+        f"What the paper found: more sources, less of both. By {extent(alike[5].songs)}:\n",
+        rows_table(falls),
+    ]
     path = finish("table_3_3", __doc__, arguments, [*rows, *falls], start, tables)
     draw(comparisons, path.with_suffix(".png"))
 
 
-def run(n_sources: int, fold: Fold, size: Size, seed: int) -> tuple[tuple, list]:
-    """Return the scores of a fold's excerpts with so many sources, and their songs."""
+Scored = tuple[tuple[dict, ...], list]  # scores of excerpts, and their songs
+
+
+def run(n_sources: int, fold: Fold, size: Size, seed: int) -> tuple[Scored, Scored]:
+    """Score a fold's excerpts with so many sources, and those in which all instruments play."""
     names = INSTRUMENTS[:n_sources]
     cerberus = plan("Cerberus", fold, size, seed, names)
-    X, y = coherent(fold.test, names)
+    fitted = cache(cerberus.fit)  # not at all, where all scores are kept
+    scorer = SceneScorer(tuple(METRICS))
 
-    def score() -> tuple[dict, ...]:
-        return SceneScorer(tuple(METRICS)).evaluate(cerberus.fit(), X, y).scores
+    def score(X: list, y: list) -> Scored:
+        found = partial(evaluate, scorer, fitted, X, y)
+        scores = score_once(cerberus.title, (X, y), tuple(METRICS), found) if X else ()
+        return scores, [mixture.group for mixture in X]
 
-    scores = score_once(cerberus.title, (X, y), tuple(METRICS), score) if X else ()
-    print(f"fold {fold.number}: {n_sources} sources, {len(X)} excerpts", flush=True)
-    return scores, [mixture.group for mixture in X]
+    own, alike = score(*coherent(fold.test, names)), score(*some_of_all(fold.test, names))
+    print(f"fold {fold.number}: {n_sources} sources, {len(own[1])} excerpts", flush=True)
+    return own, alike
 
 
 def coherent(songs: Songs, names: Sequence[str]) -> Songs:
     """Return excerpts in which all of some instruments play, and nothing else is heard."""
-    rules = Excerpts.from_preset(
-        "chapter3", instruments=names, min_notes=3, max_per_song=PER_TEST_SONG, random_state=0
-    )
+    return _cut(songs, instruments=names, min_notes=3)
+
+
+def some_of_all(songs: Songs, names: Sequence[str]) -> Songs:
+    """Return excerpts in which all instruments play, and some of them are heard."""
+    X, y = coherent(songs, INSTRUMENTS)
+    return _cut((X, y), instruments=names, min_notes=0) if X else (X, y)
+
+
+def _cut(songs: Songs, **changes: Any) -> Songs:
+    rules = Excerpts.from_preset("chapter3", **changes, max_per_song=PER_TEST_SONG, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MsaWarning)  # a fold without such a stretch
         return rules.apply(*songs)
 
 
-def gather(found: Sequence[tuple[tuple, list]]) -> Comparison:
+def gather(found: Sequence[Scored]) -> Comparison:
     """Return the scores of all folds."""
     scores, songs = (sum(parts, type(parts[0])()) for parts in zip(*found, strict=True))
     return compare_scores({"Cerberus": [scores]}, songs)
@@ -125,7 +150,7 @@ def gather(found: Sequence[tuple[tuple, list]]) -> Comparison:
 def directions(comparisons: dict[int, Comparison]) -> Iterator[dict[str, Any]]:
     """Say of each pitched instrument, and of one more source, whether scores fall as in the paper.
 
-    By the interval, over the songs that hold both, of the difference of the songs' means.
+    By the interval of the difference of the songs' means, which are of the same excerpts.
     """
     for n_sources in (4, 5):
         for name in PITCHED:

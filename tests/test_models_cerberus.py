@@ -200,6 +200,23 @@ def test_every_head_reaches_the_body(data):
         assert one.norm() > 1e-3 * everything.norm()
 
 
+@pytest.mark.parametrize(
+    ("loss", "weights", "low", "high"),
+    [("bce", (1, 1), 0.5, 2), ("mse", (0.1, 0.8), 0.5, 2), ("bce", (0.1, 0.8), 0, 0.25)],
+)
+def test_masks_and_rolls_have_the_same_say_at_the_start(data, loss, weights, low, high):
+    """With the defaults, and with the paper's loss and weights; not with a mixture of both."""
+    estimator, (inputs, target) = batch_of(*data, transcription_loss=loss)
+    torch.manual_seed(0)
+    network = estimator._make_module(129, 2)
+    terms = estimator._make_loss()[1](network(**inputs), target)
+    norms = []
+    for name in ("mi", "tr"):
+        gradient = torch.autograd.grad(terms[name], network.body.parameters(), retain_graph=True)
+        norms.append(float(torch.cat([one.flatten() for one in gradient]).norm()))
+    assert low < weights[0] * norms[0] / (weights[1] * norms[1]) < high
+
+
 def test_shared_weights_start_alike_whatever_the_heads():
     whole, alone = module(), module(heads=("roll",))
     for name, value in alone.state_dict().items():

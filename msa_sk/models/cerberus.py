@@ -86,7 +86,7 @@ class Cerberus(NeuralEstimator):
     ----------
     dc_weight, mi_weight, tr_weight : float, default=0.1, 1.0, 1.0
         alpha, beta and gamma of eq. 3.4: the weights of deep clustering, mask inference and
-        transcription. Each term is a mean that starts between some hundredths and one half.
+        transcription. Each term is a mean that starts between some hundredths and one.
         A head whose weight is 0 is neither made nor computed: (0, 1, 0) is mask inference,
         (0.5, 0.5, 0) is Chimera, (0, 0, 1) is a transcriber.
     body : str, default="blstm"
@@ -135,10 +135,10 @@ class Cerberus(NeuralEstimator):
         left out, and strokes of drums last that long. Gaps in a posterior up to `max_gap` are
         closed.
     min_rise : float or None, default=4.0
-        In dB: by how much a pitch of the separated source (of the mixture, where nothing
-        separates) gets louder where its note begins. It puts onsets where one hears them, tells
-        repeated notes apart, and leaves out what one does not hear begin, unless its posterior
-        is sure. None decodes posteriors alone.
+        In dB: by how much a pitch gets louder where its note begins, in the mixture's energy
+        times the source's mask (where nothing separates, in the mixture). It puts onsets where
+        one hears them, tells repeated notes apart, and leaves out what one does not hear begin,
+        unless its posterior is sure. None decodes posteriors alone.
     sampler : SceneSampler, default=None
         Draws new mixtures from the training scenes in each epoch, as
         `msa_sk.datasets.IncoherentMixing` does; ``sampler__gain_db`` can be searched. None
