@@ -34,9 +34,9 @@ INSTRUMENTS = ("piano", "guitar")
 METRICS = {
     "si_sdri": "SI-SDRi (dB)",
     "sdr": "SDR (dB)",
-    "note_onset_offset_precision": "P",
-    "note_onset_offset_recall": "R",
-    "note_onset_offset_f1": "F1",
+    "note_onset_offset_precision": "on/offset P",
+    "note_onset_offset_recall": "on/offset R",
+    "note_onset_offset_f1": "on/offset F1",
     "note_onset_f1": "onset F1",
     "frame_f1": "frame F1",
 }
@@ -282,7 +282,9 @@ def text_of(row: dict[str, Any] | None) -> str:
     if row is None or not np.isfinite(row["mean"]):
         return "–"
     digits = 1 if "dB" in METRICS[row["metric"]] else 2
-    mean, low, high = (f"{row[part]:.{digits}f}" for part in ("mean", "low", "high"))
+    # Adding 0 makes a plain one of what is rounded to -0.
+    values = (round(row[part], digits) + 0.0 for part in ("mean", "low", "high"))
+    mean, low, high = (f"{value:.{digits}f}" for value in values)
     return f"{mean} [{low}, {high}]"
 
 

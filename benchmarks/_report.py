@@ -155,13 +155,13 @@ def finish(
     name, arguments, rows, seeds
         As of `write_report`.
     doc : str
-        The benchmark's; its second paragraph is the report's note.
+        The benchmark's; all but its title and its last paragraph, how to run it, is the note.
     start : float
         When it began, by `time.monotonic`.
     tables : sequence of str, default=()
         Markdown to read instead of the rows.
     """
-    note = " ".join(doc.split("\n\n")[1].split())
+    note = "\n\n".join(doc.strip().split("\n\n")[1:-1])
     if arguments.size == "tiny":
         note = f"**This size shows that all runs. Its figures and verdicts mean nothing.** {note}"
     path = write_report(

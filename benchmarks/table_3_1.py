@@ -3,23 +3,28 @@
 Songs are rendered from the MIDI files and the SoundFont of the folder MSA_SK_DATA, cut into
 excerpts of 5 s in which the instrument plays at least 10 notes, and mixed two and two at levels up
 to 6 dB apart: an excerpt of piano from one song, of guitar from another. Cross-validated by song:
-every song is tested on once, by networks that have not heard it. All networks have the same body,
-which begins at the same weights, the same training mixtures and the same training: in the size
-small each mixture is heard once, most in sequences of a quarter of a second, the last in sequences
-of two seconds. Weights of the losses are in the proportion of the defaults of Cerberus, 0.1 : 1 :
-1, as far as a network has them. Clusters have no names: what makes them is scored by names, as its
-centroids have those of training, and by the best permutation, which is what the paper's figure is
-compared with (it does not say how clusters were named). NMF learns 60 spectra for each instrument.
-All learn from songs as they are, from the same in other keys and with other pianos,
+every song is tested on once, by networks that have not heard it.
+
+All networks have the same body, which begins at the same weights, the same training mixtures and
+the same training: in the size small each mixture is heard once, most in sequences of a quarter of
+a second, the last in sequences of two seconds. Weights of the losses are in the proportion of the
+defaults of Cerberus, 0.1 : 1 : 1, as far as a network has them. NMF learns 60 spectra for each
+instrument. All learn from songs as they are, from the same in other keys and with other pianos,
 and from all songs that are not tested on, recast: their parts are given to pianos and guitars.
 Excerpts are drawn equally often, whatever their song. From what, and how, the small networks learn
 was chosen by what Cerberus, deep clustering and masks with transcription scored on two of the
-folds, which flatters networks beside NMF. Intervals draw the songs of the piano and those of the
-guitar; p is of the signed-rank test over the songs of the piano, of which there are fewer, by
-Holm's correction for all pairs of systems. Whether something is reproduced, or reversed, the
-interval of 95 % says, without correction. Neither knows of the chance of training, which the means
-of single seeds show: three networks are trained with several seeds, and what counts is the mean of
-their scores of each mixture.
+folds, which flatters networks beside NMF.
+
+Clusters have no names: what makes them is scored by names, as its centroids have those of
+training, and by the best permutation, which is what the paper's figure is compared with (it does
+not say how clusters were named). A note begins where its sound gets louder: for Transcription that
+of the mixture, for the others that of the source.
+
+Intervals draw the songs of the piano and those of the guitar; p is of the signed-rank test over
+the songs of the piano, of which there are fewer, by Holm's correction for all pairs of systems.
+Whether something is reproduced, or reversed, the interval of 95 % says, without correction.
+Neither knows of the chance of training, which the means of single seeds show: three networks are
+trained with several seeds, and what counts is the mean of their scores of each mixture.
 
 The bars, asserted for the size small and above:
 
