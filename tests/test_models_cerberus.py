@@ -1,13 +1,24 @@
 """Cerberus: its loss against the paper's equations, and what each head and weight does."""
 
 import pickle
+from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
 
-from msa_sk import STFT, Cerberus, Mixture, NMFSeparator, Notes, Scene
+from msa_sk import (
+    STFT,
+    Cerberus,
+    DeepClusteringTranscriber,
+    MaskInferenceTranscriber,
+    Mixture,
+    NMFSeparator,
+    Notes,
+    Scene,
+)
 from msa_sk.datasets import make_scenes
 from msa_sk.exceptions import InputError, NotFittedError, ParameterError, TrainingError
 from msa_sk.masking import phase_sensitive_target
@@ -450,6 +461,61 @@ def test_means_of_an_epoch_leave_out_what_is_unknown(data):
     assert some_known["train_mi"] == pytest.approx(all_known["train_mi"], rel=0.1)
     with pytest.raises(InputError, match="a scene whose sources are known"):
         Cerberus(0, 1, 0, **parameters).fit(X[1:2], [without_sources])
+
+
+def without(part, scenes):
+    return [replace(scene, **{part: None}) for scene in scenes]
+
+
+@pytest.mark.parametrize("learn", ["fit", "partial_fit"])
+@pytest.mark.parametrize(
+    ("system", "part", "words"),
+    [
+        (Cerberus(**TINY), "sources", r"dc_weight and mi_weight, .* set dc_weight=0, mi_weight=0"),
+        (Cerberus(**TINY), "notes", r"tr_weight, got none. Give notes, or set tr_weight=0\.$"),
+        (
+            DeepClusteringTranscriber(**TINY),
+            "sources",
+            r"dc_weight, .* use a Cerberus with dc_weight=0\.",
+        ),
+        (
+            MaskInferenceTranscriber(**TINY),
+            "notes",
+            r"tr_weight, .* use a Cerberus with tr_weight=0\.",
+        ),
+    ],
+)
+def test_a_head_that_could_learn_nothing_is_refused(data, learn, system, part, words):
+    X, y = data
+    with pytest.raises(InputError, match=f"^y: expected .* whose {part} are known, for {words}"):
+        getattr(clone(system), learn)(X, without(part, y))
+    getattr(clone(system), learn)(X, [*without(part, y[:3]), y[3]])
+
+
+def test_truth_that_is_all_held_out_teaches_nothing(data):
+    X, y = data
+    learnt = []
+    for known in range(4):
+        scenes = without("notes", y)
+        scenes[known] = y[known]
+        with suppress(InputError):
+            learnt.append(Cerberus(0, 1, 1, **TINY).fit(X, scenes))
+    assert len(learnt) == 3  # one of four songs is held out
+
+
+def test_a_head_that_has_learnt_before_needs_no_truth(data):
+    X, y = data
+    estimator = Cerberus(0, 1, 0, **TINY, warm_start=True).fit(X, y)
+    estimator.fit(X, y)
+    with pytest.raises(InputError, match="for tr_weight"):  # its head is new
+        estimator.set_params(tr_weight=1).fit(X, without("notes", y))
+    estimator.fit(X, y).fit(X, without("notes", y)).partial_fit(X, without("notes", y))
+    estimator.set_params(dc_weight=1).fit(X, y).set_params(lr=1e-12)
+    centroids = estimator.centroids_
+    estimator.fit(X, without("sources", y)).partial_fit(X, without("sources", y))
+    np.testing.assert_array_equal(estimator.centroids_, centroids)
+    with pytest.raises(InputError, match="for tr_weight"):  # heads of other instruments are new
+        estimator.set_params(instruments=["piano"]).fit(X, without("notes", y))
 
 
 @pytest.mark.parametrize("system", [Cerberus(**TINY), NMFSeparator(2)])

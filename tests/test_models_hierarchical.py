@@ -17,6 +17,7 @@ from msa_sk import (
     SourceSpecificSeparator,
     load,
 )
+from msa_sk.base import only
 from msa_sk.datasets import make_scenes, scenes_along
 from msa_sk.exceptions import InputError, InstrumentError, ParameterError
 from msa_sk.neural.levels import LeafDropout
@@ -417,6 +418,9 @@ def test_scenes_without_sound_are_refused(data):
     unknown = [replace(one, sources=None) for one in y]
     with pytest.raises(InputError, match="y: expected a scene with the sound of level_1"):
         fitted((X, unknown))
+    no_leaf = [only(one, one.instruments[1:]) for one in y[1:]]
+    with pytest.raises(InputError, match="y: .* to train on with the sound of level_1, got none"):
+        fitted((X, [unknown[0], *no_leaf]))
     mixed = fitted((X, [unknown[0], *y[1:]]))
     np.testing.assert_array_equal(
         mixed.predict(X[:1])[0].sources, fitted((X[1:], y[1:])).predict(X[:1])[0].sources

@@ -29,8 +29,9 @@ from msa_sk.rolls import N_PITCHES, notes_to_roll
 from msa_sk.spectral import STFT, Spectrogram, channel_rms
 from msa_sk.windows import Heads
 
-# The head that each weight asks for.
+# The head that each weight asks for, and the part of a Scene that it learns from.
 _HEADS = {"dc_weight": "embedding", "mi_weight": "mask", "tr_weight": "roll"}
+_TRUTH = {"dc_weight": "sources", "mi_weight": "sources", "tr_weight": "notes"}
 _SEPARATES = {"dc_weight": 0.0, "mi_weight": 1.0, "tr_weight": 0.0}
 
 #: The networks of the dissertation, and how they are trained; see `Cerberus.from_preset`.
@@ -451,6 +452,27 @@ class Cerberus(NeuralEstimator):
             )
         return [items[i] for i in known], [scenes[i] for i in known]
 
+    def _check_learnt(self, scenes: Sequence[Scene], start: dict[str, Any] | None = None) -> None:
+        before = start["settled"] if start is not None and self._keeps_heads(start) else {}
+        untaught = {
+            weight: part
+            for weight, part in _TRUTH.items()
+            if getattr(self, weight) > 0
+            and before.get(weight) != "above 0"
+            and all(getattr(scene, part) is None for scene in scenes)
+        }
+        if untaught:
+            part = next(iter(untaught.values()))
+            weights = [weight for weight in untaught if untaught[weight] == part]
+            zero = ", ".join(f"{weight}=0" for weight in weights)
+            has_all = set(_TRUTH) <= self.get_params(deep=False).keys()
+            raise InputError(
+                "y",
+                f"a scene to train on whose {part} are known, for {' and '.join(weights)}",
+                "none",
+                f"Give {part}, or {'set' if has_all else 'use a Cerberus with'} {zero}.",
+            )
+
     def _make_module(self, n_bins: int, n_sources: int) -> torch.nn.Module:
         return CerberusModule(
             n_bins,
@@ -530,12 +552,14 @@ class Cerberus(NeuralEstimator):
     def _learn_centroids(self, dataset: SceneDataset) -> np.ndarray:
         """Return the mean embedding of each source, from some training examples.
 
-        From all of them, if some do not tell; NaN where a source is nowhere the loudest.
+        From all of them, if some do not tell; NaN where a source is nowhere the loudest. Where
+        no sources are known, those of the training before.
         """
-        n_sources = len(self.instruments_) + self.has_rest_
+        n_sources, is_known = len(self.instruments_) + self.has_rest_, False
         for examples in (some_examples(dataset), some_examples(dataset, len(dataset))):
             total, count = np.zeros((n_sources, self.embedding_size)), np.zeros((n_sources, 1))
             for inputs, target in examples:
+                is_known |= bool(target["has_sources"])
                 batch, _ = collate([(inputs, {})])
                 embedding = self._infer(batch, ["embedding"])["embedding"][0]
                 is_of = np.eye(n_sources)[target["dominant"].T] * target["bin_weight"].T[..., None]
@@ -543,6 +567,8 @@ class Cerberus(NeuralEstimator):
                 count += is_of.sum((0, 1))[:, None]
             if count.all():
                 break
+        if not is_known:
+            return self.centroids_
         return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
     @property

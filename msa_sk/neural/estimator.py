@@ -181,8 +181,10 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             If a parameter is out of range, or a callback cannot begin, watches what no epoch will
             record, or sets the learning rate beside `lr_schedule`.
         InputError
-            If X and y do not fit together, `y_val` has none of the instruments, or a checkpoint
-            is of another training.
+            If X and y do not fit together; no scene to train on has the truth that a head learns
+            from (some of them are enough, and none where a warm start keeps a head that has
+            learnt before); `y_val` has none of the instruments; or a checkpoint is of another
+            training.
         AudioError
             If a file cannot be read.
         TrainingError
@@ -212,11 +214,12 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
     def partial_fit(self, X: Any, y: Any = None) -> "NeuralEstimator":
         """Learn from some mixtures in one pass over them.
 
-        The first call settles the instruments, and on which scale inputs are seen; later ones
-        go on from there, or from `fit`. Between passes `set_params` may change all that does
-        not settle the network. Every pass has the learning rate `lr`, whatever `lr_schedule`
-        says; nothing is held out, and nothing is written to `checkpoint`. With a `sampler`, a
-        pass is over what that draws for one epoch from these mixtures alone.
+        The first call settles the instruments, and on which scale inputs are seen, and has to
+        know of some scenes all that is learnt; later ones go on from there, or from `fit`.
+        Between passes `set_params` may change all that does not settle the network. Every pass
+        has the learning rate `lr`, whatever `lr_schedule` says; nothing is held out, and nothing
+        is written to `checkpoint`. With a `sampler`, a pass is over what that draws for one
+        epoch from these mixtures alone.
 
         Parameters
         ----------
@@ -247,7 +250,10 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         else:
             items, scenes = self._begin(X, y)
             seed = int(check_random(self.random_state).randint(2**31 - 1))
-        dataset = self._training_set(*self._select(items, scenes), seed)
+        items, scenes = self._select(items, scenes)
+        if before is None:
+            self._check_learnt(scenes)
+        dataset = self._training_set(items, scenes, seed)
         with isolated_seed(seed):
             net = self._make_net(seed).initialize()
             if before is not None:
@@ -294,6 +300,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         if not validation[0]:
             warn_of_no_validation(self.validation_fraction, self.patience)
         train = self._training_set(items, scenes, seed)
+        self._check_learnt(scenes, start)
         self._warn_of_unheard(train.scenes)
         valid = self._dataset(*validation)
         with isolated_seed(seed):
@@ -351,6 +358,12 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         """Return what can be learnt from; a subclass may refuse, or leave out, the rest."""
         return items, scenes
 
+    def _check_learnt(self, scenes: Sequence[Scene], start: dict[str, Any] | None = None) -> None:
+        """Refuse scenes to train on by which a part of the network learns nothing.
+
+        What begins from the weights of `start` may have learnt it before.
+        """
+
     def _check_validation(self, X: Any, y: Any) -> tuple[list[Spectrogram], list[Scene]] | None:
         if X is None and y is None:
             return None
@@ -403,13 +416,14 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             "module": {k: v.clone() for k, v in self.net_.module_.state_dict().items()},
         }
 
+    def _keeps_heads(self, start: dict[str, Any]) -> bool:
+        """Tell whether sources are those that the weights of a warm start tell apart."""
+        ours = list(self.instruments_), self.has_rest_
+        return ours == (start["instruments"], start["has_rest"])
+
     def _start_from(self, start: dict[str, Any]) -> None:
         """Take weights over: all of them, or for other instruments all but the heads."""
-        module = self.net_.module_
-        same_sources = (list(self.instruments_), self.has_rest_) == (
-            start["instruments"],
-            start["has_rest"],
-        )
+        module, same_sources = self.net_.module_, self._keeps_heads(start)
         ours = module.state_dict()
         fits = start["transformer"] == self.transformer_.get_params()
         for name, theirs in start["module"].items():

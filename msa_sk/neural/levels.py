@@ -217,6 +217,18 @@ class LevelEstimator(NeuralEstimator):
             )
         return [items[i] for i in known], [scenes[i] for i in known]
 
+    def _check_learnt(self, scenes: Sequence[Scene], start: dict[str, Any] | None = None) -> None:
+        if self.sampler is not None or (start is not None and self._keeps_heads(start)):
+            return
+        for name in self.instruments_:
+            if not any(one.sources is not None and name in one.instruments for one in scenes):
+                raise InputError(
+                    "y",
+                    f"a scene to train on with the sound of {name}",
+                    "none",
+                    f"Give it, or leave {name} out of all scenes.",
+                )
+
     def _warn_of_unheard(self, scenes: Sequence[Scene]) -> None:
         for name in self.instruments_:
             warn_of_unheard([one for one in scenes if name in one.instruments], [name], "sources")
