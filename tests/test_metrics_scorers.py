@@ -417,6 +417,27 @@ class TestPredicting:
             get_scorer("si_sdri")(system, X, y)
         assert isinstance(caught.value, InputError)
 
+    @pytest.mark.parametrize(
+        ("part", "known", "unknown", "does"),
+        [
+            ("notes", "si_sdri", "note_onset_f1", "transcribes"),
+            ("sources", "note_onset_f1", "si_sdri", "separates"),
+        ],
+    )
+    def test_what_one_of_several_metrics_asks_for(self, data, part, known, unknown, does):
+        X, y = data
+        system = Altered(lambda s: replace(s, **{part: None})).fit(X, y)
+        scorer = SceneScorer([known, unknown], instruments=["piano"])
+        message = f"^{unknown} is NaN: this Altered predicts no {part}. .* that {does}"
+        with pytest.warns(MsaWarning, match=message):
+            scores = scorer(system, X, y)
+        assert list(scores) == [known, f"{known}_piano", unknown, f"{unknown}_piano"]
+        alone = SceneScorer(known, instruments=["piano"])
+        assert scores[known] == alone(Cheat().fit(X, y), X, y)
+        assert np.isnan([scores[unknown], scores[f"{unknown}_piano"]]).all()
+        with pytest.raises(InputError, match=f"an estimator that {does}"):
+            get_scorer(unknown)(system, X, y)
+
     def test_truths_are_missing(self, data):
         X, y = data
         with pytest.raises(InputError, match="y: expected the true scenes"):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from msa_sk import (
     STFT,
@@ -20,8 +21,15 @@ from msa_sk import (
     Scene,
 )
 from msa_sk.datasets import make_scenes
-from msa_sk.exceptions import InputError, NotFittedError, ParameterError, TrainingError
+from msa_sk.exceptions import (
+    InputError,
+    MsaWarning,
+    NotFittedError,
+    ParameterError,
+    TrainingError,
+)
 from msa_sk.masking import phase_sensitive_target
+from msa_sk.metrics import SceneScorer
 from msa_sk.neural.batches import ShuffledBatches
 from msa_sk.neural.data import LevelledSTFT, SceneDataset, collate, split_by_group
 from msa_sk.nn.cerberus import CerberusLoss, CerberusModule
@@ -542,3 +550,26 @@ def test_the_same_seed_gives_the_same_file(data, tmp_path):
     X, y = data
     files = [clone(Cerberus(**TINY)).fit(X, y).save(tmp_path / f"{i}.msa") for i in range(2)]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.parametrize("weights", [[0, 1], [1, 0]])
+def test_a_search_may_switch_a_head_off(data, weights):
+    X, y = data
+    search = GridSearchCV(
+        Cerberus(**{**TINY, "verbose": 0}),
+        {"tr_weight": weights},
+        scoring=SceneScorer(["note_onset_f1", "si_sdri"]),
+        refit="note_onset_f1",
+        cv=GroupKFold(2),
+    )
+    with (
+        pytest.warns(MsaWarning, match="^note_onset_f1 is NaN: this Cerberus predicts no notes"),
+        pytest.warns(UserWarning, match="test scores are non-finite"),
+    ):
+        search.fit(X, y, groups=[mixture.group for mixture in X])
+    results, without_notes = search.cv_results_, weights.index(0)
+    assert np.isfinite(results["mean_test_si_sdri"]).all()
+    found = np.isnan(results["mean_test_note_onset_f1"])
+    np.testing.assert_array_equal(found, np.equal(weights, 0))
+    assert results["rank_test_note_onset_f1"][without_notes] == 2
+    assert search.best_params_ == {"tr_weight": 1}

@@ -21,6 +21,7 @@ from msa_sk.metrics.scenes import (
     METRICS,
     NoteOptions,
     SceneScores,
+    is_in_db,
     pair_scenes,
     score_scene,
 )
@@ -195,6 +196,10 @@ class SceneScorer:
     def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Predict X and return the mean scores; NaN, with an MsaWarning, where all is left out.
 
+        Of several metrics, those of what the estimator does not find (notes, or sources) are NaN
+        too, with an MsaWarning: a search over weights that switch heads off keeps the others. One
+        metric alone is refused there.
+
         Parameters
         ----------
         estimator : estimator
@@ -208,16 +213,20 @@ class SceneScorer:
         score : float, or dict of str to float
             As `metrics` is a name or a sequence of them.
         """
-        evaluation = self.evaluate(estimator, X, y)
         if isinstance(self.metrics, str):
+            evaluation = self.evaluate(estimator, X, y)
             return evaluation.mean(self.metrics, sample_weight=sample_weight)
+        evaluation = self.evaluate(estimator, X, y, skip_unknown=True)
         means = {}
         for metric in self.metrics:
-            means[metric] = evaluation.mean(metric, sample_weight=sample_weight)
-            if metric.startswith("multi_"):
+            alone = () if metric.startswith("multi_") else self.instruments or ()
+            names = {metric: None, **{f"{metric}_{name}": name for name in alone}}
+            if not all(metric in scene for scene in evaluation.scores):
+                _warn_of_unknown(metric, type(final_estimator(estimator)).__name__)
+                means.update(dict.fromkeys(names, np.nan))
                 continue
-            for name in self.instruments or ():
-                means[f"{metric}_{name}"] = evaluation.mean(metric, name, sample_weight)
+            for key, name in names.items():
+                means[key] = evaluation.mean(metric, name, sample_weight)
         return means
 
     def evaluate(
@@ -277,6 +286,17 @@ class SceneScorer:
         for name in self.instruments or ():
             if name not in known:
                 raise unknown_name("instruments", name, sorted(known))
+
+
+def _warn_of_unknown(metric: str, system: str) -> None:
+    """Warn of a metric of what a system does not find."""
+    part, does = ("sources", "separates") if is_in_db(metric) else ("notes", "transcribes")
+    warnings.warn(
+        f"{metric} is NaN: this {system} predicts no {part}. Leave the metric out, or use an "
+        f"estimator that {does}: give the head that does a weight above 0.",
+        MsaWarning,
+        stacklevel=3,
+    )
 
 
 def check_system(estimator: Any, item: str) -> None:
