@@ -12,7 +12,8 @@ begins, its pitch gets louder. So both have a say, by these rules:
 3. It is struck again where it gets louder by `min_rise` once more and the posterior dips by 15 %.
 4. Of one pitch no two notes begin within `min_note` seconds: they are one. No note is shorter:
    it is left out.
-5. A note's velocity says how loud it gets within 64 ms: 40 dB are a factor of 10, as in General
+5. A note ends with the recording at the latest, and may be shorter for that.
+6. A note's velocity says how loud it gets within 64 ms: 40 dB are a factor of 10, as in General
    MIDI, and the median of an instrument's notes has 80. How hard a key was hit nobody knows from
    that: it is a heuristic, and compares notes of one instrument in one recording.
 
@@ -67,6 +68,7 @@ def decode_notes(
     max_gap: float = 0.03,
     min_rise: float | None = 4.0,
     percussive: bool = False,
+    duration: float | None = None,
 ) -> Notes:
     """Return the notes of an instrument's posteriors, by the rules of this module.
 
@@ -88,6 +90,9 @@ def decode_notes(
         In dB; None lets posteriors alone decide when notes begin.
     percussive : bool, default=False
         Whether the pitches are General MIDI's drums.
+    duration : float, default=None
+        Of the recording, in seconds: the last frame lasts longer, and no note does. None takes
+        the end of the last frame.
 
     Returns
     -------
@@ -117,7 +122,7 @@ def decode_notes(
         percussive=percussive,
     )
     decoder.push(roll, magnitude, mask)
-    return decoder.notes()
+    return decoder.notes(duration)
 
 
 class NoteDecoder:
@@ -199,8 +204,11 @@ class NoteDecoder:
             power[:, chunk] = weights @ energy
         return power
 
-    def notes(self) -> Notes:
-        """Return the notes of all stretches, in seconds from the first; none come after them."""
+    def notes(self, duration: float | None = None) -> Notes:
+        """Return the notes of all stretches, in seconds from the first; none come after them.
+
+        With the recording's `duration`, in seconds, none goes on after that.
+        """
         nothing = np.full((N_PITCHES, self.margin), -1.0, np.float32)
         self._take(nothing, np.zeros_like(nothing))
         found = np.concatenate(self._found, axis=1)
@@ -215,6 +223,9 @@ class NoteDecoder:
         lasts = offset - onset >= max(self.min_note - _EPSILON, _EPSILON)
         onset, offset = onset[lasts] / self.rate, offset[lasts] / self.rate
         pitch, level = pitch[lasts] + LOWEST_PITCH, level[lasts]
+        if duration is not None:
+            offset, begins = np.minimum(offset, duration), onset < duration
+            onset, offset, pitch, level = (a[begins] for a in (onset, offset, pitch, level))
         velocity = _velocities(level) if self._is_heard else np.full(len(level), UNKNOWN_VELOCITY)
         return Notes(onset, offset, pitch, velocity)
 

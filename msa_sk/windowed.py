@@ -128,7 +128,7 @@ class WindowedEstimator(SpectralEstimator):
         self._check_finite(scene, item.mixture)
         transcript = _Transcript(map(self._decoder, self.instruments_))
         transcript.push(rolls, heads.get("shares", masks), magnitude)
-        return replace(scene, notes=transcript.notes())
+        return replace(scene, notes=transcript.notes(item.mixture.duration))
 
     def _at_once(self, mixture: Mixture) -> tuple[float, int]:
         seconds, _ = whole = super()._at_once(mixture)
@@ -204,7 +204,8 @@ class WindowedEstimator(SpectralEstimator):
             if rolls is not None:
                 magnitude = self._magnitude(spectrum[..., : rolls.shape[-1]], level)
                 transcript.push(rolls, heads.get("shares", masks), magnitude)
-                scene = replace(scene, notes=transcript.notes() if is_last else None)
+                notes = transcript.notes(mixture.duration) if is_last else None
+                scene = replace(scene, notes=notes)
             yield scene
 
     def _stream_silence(self, mixture: Mixture, wanted: tuple[str, ...]) -> Iterator[Scene]:
@@ -226,5 +227,5 @@ class _Transcript:
         for i, decoder in enumerate(self.decoders):
             decoder.push(rolls[i], magnitude, None if masks is None else masks[i])
 
-    def notes(self) -> tuple[Notes, ...]:
-        return tuple(decoder.notes() for decoder in self.decoders)
+    def notes(self, duration: float) -> tuple[Notes, ...]:
+        return tuple(decoder.notes(duration) for decoder in self.decoders)

@@ -55,6 +55,17 @@ def frames_of(notes):
 # ------------------------------------------------------------------------- posteriors alone
 
 
+@pytest.mark.parametrize("percussive", [False, True])
+def test_no_note_outlasts_the_recording(percussive):
+    roll = held((10, 20), (90, 100)) + roll_of(np.eye(100)[-1], PITCH + 1)
+    settings = {"percussive": percussive, "min_note": 0.016}
+    found = decode_notes(roll, SEEN, **settings)
+    assert frames_of(found)[1:] == [(90, 100), (99, 100)]
+    clipped = decode_notes(roll, SEEN, duration=99.5 / FRAMES, **settings)
+    assert frames_of(clipped) == [frames_of(found)[0], (90, 99.5), (99, 99.5)]
+    assert frames_of(decode_notes(roll, SEEN, duration=99 / FRAMES, **settings))[1:] == [(90, 99)]
+
+
 @pytest.mark.parametrize(
     ("posteriors", "expected"),
     [

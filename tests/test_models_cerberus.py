@@ -573,3 +573,12 @@ def test_a_search_may_switch_a_head_off(data, weights):
     np.testing.assert_array_equal(found, np.equal(weights, 0))
     assert results["rank_test_note_onset_f1"][without_notes] == 2
     assert search.best_params_ == {"tr_weight": 1}
+
+
+@pytest.mark.parametrize("window_seconds", [None, 1.0])
+def test_no_note_outlasts_its_mixture(data, window_seconds):
+    X = [Mixture(np.append(mixture.audio, mixture.audio)[:12345], RATE) for mixture in data[0]]
+    estimator = Cerberus(**TINY, tr_weight=1, threshold=0.0, min_rise=None).fit(*data)
+    estimator.set_params(window_seconds=window_seconds)
+    ends = [notes.offset.max() for scene in estimator.predict(X) for notes in scene.notes]
+    assert max(ends) == X[0].duration
