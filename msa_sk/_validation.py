@@ -4,6 +4,7 @@ Every message says the item, what was expected, what came, and the remedy.
 """
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
@@ -16,7 +17,14 @@ from sklearn.utils import check_random_state
 from msa_sk._arguments import check_names, check_value
 from msa_sk.audio import as_audio
 from msa_sk.clips import Clip, clips_of
-from msa_sk.exceptions import AudioError, InputError, InstrumentError, ParameterError
+from msa_sk.exceptions import (
+    AudioError,
+    InputError,
+    InstrumentError,
+    NotesError,
+    NotesWarning,
+    ParameterError,
+)
 from msa_sk.records import Mixture, Scene, unknown_name
 
 
@@ -91,6 +99,64 @@ def check_scenes(y: Any, mixtures: Sequence[Mixture], name: str = "y") -> list[S
         _as_scene(item, mixture, f"{name}[{i}]", found)
         for i, (item, mixture) in enumerate(zip(items, mixtures, strict=True))
     ]
+
+
+def check_truth(y: Any, mixtures: Sequence[Mixture], name: str = "y") -> list[Scene]:
+    """Return what `check_scenes` returns, for whoever learns from it or scores by it.
+
+    Raises
+    ------
+    InputError
+        As `check_scenes`.
+    NotesError
+        If all notes of an instrument begin after their mixture has ended.
+
+    Warns
+    -----
+    NotesWarning
+        If some notes do.
+    """
+    scenes = check_scenes(y, mixtures, name)
+    _check_notes_within(scenes, mixtures, name)
+    return scenes
+
+
+def _check_notes_within(scenes: Sequence[Scene], mixtures: Sequence[Mixture], name: str) -> None:
+    """Refuse notes of an instrument that all begin after their mixture has ended.
+
+    Of some that do there is one NotesWarning. A mixture whose file cannot be read is left to
+    whoever reads it.
+    """
+    late: list[str] = []
+    n_late = 0
+    for i, (scene, mixture) in enumerate(zip(scenes, mixtures, strict=True)):
+        if scene.notes is None:
+            continue
+        try:
+            seconds = mixture.duration
+        except AudioError:
+            continue
+        for instrument, notes in zip(scene.instruments, scene.notes, strict=True):
+            n_after = notes.n_after(seconds)
+            place = f"{name}[{i}], notes of {instrument!r}"
+            if n_after and n_after == len(notes):
+                raise NotesError(
+                    place,
+                    f"some that begin before the mixture ends, at {seconds:.2f} s",
+                    f"{n_after} that begin later",
+                    "Check that they are of this recording, and in seconds.",
+                )
+            if n_after:
+                n_late += n_after
+                late.append(f"{place}: {n_after} of {len(notes)} (it lasts {seconds:.2f} s)")
+    if late:
+        more = f", and of {len(late) - 1} more" if len(late) > 1 else ""
+        warnings.warn(
+            f"{n_late} notes begin after their mixture has ended: nothing is learnt from them, "
+            f"and scores count them as missed. {late[0]}{more}.",
+            NotesWarning,
+            stacklevel=3,
+        )
 
 
 def names_in(scenes: Iterable[Scene]) -> tuple[str, ...]:

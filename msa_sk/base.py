@@ -21,7 +21,7 @@ from msa_sk._validation import (
     check_instruments,
     check_mixtures,
     check_parameters,
-    check_scenes,
+    check_truth,
     names_in,
 )
 from msa_sk.exceptions import (
@@ -104,6 +104,13 @@ class SceneEstimator(BaseEstimator):
             If a parameter is out of range.
         InputError
             If X and y do not fit together. What had been learnt before stays.
+        NotesError
+            If all notes of an instrument begin after their mixture has ended.
+
+        Warns
+        -----
+        NotesWarning
+            If some notes do.
         """
         with self._refitting():
             self._fit(*self._begin(X, y))
@@ -136,7 +143,7 @@ class SceneEstimator(BaseEstimator):
         if self._scene_tags()["blind"]:
             self.instruments_ = tuple(f"source_{i}" for i in range(self.n_sources))
         else:
-            scenes = check_scenes(y, [_mixture_of(item) for item in items])
+            scenes = check_truth(y, [_mixture_of(item) for item in items])
             known = self._instruments_in(scenes)
             if are_levels(known) and not self._takes_levels:
                 raise InstrumentError(
@@ -327,6 +334,10 @@ class SceneEstimator(BaseEstimator):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the mean SI-SDR improvement in dB or, of a mere transcriber, onset F1.
+
+        Where all but one of the true sources are silent, the mixture is that source, and no
+        estimate is better: -80 dB is usual, and a few such solos decide the mean. A
+        SilenceWarning counts them; leave them out, or score by ``get_scorer("si_sdr")``.
 
         Parameters
         ----------

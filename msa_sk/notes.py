@@ -12,6 +12,7 @@ from msa_sk._sklearn import real, whole
 from msa_sk.exceptions import NotesError, ParameterError
 
 UNKNOWN_VELOCITY = 64
+LATE = 0.1  # seconds by which notes may go on where a recording has ended, for it may be cut
 _MAX_SECONDS = 1e9  # what lies later has no frame number
 _TIMES = ("onset", "offset")
 _COLUMNS = (*_TIMES, "pitch", "velocity")
@@ -159,6 +160,10 @@ class Notes:
             )
         return places
 
+    def n_after(self, duration: float) -> int:
+        """Return how many notes begin after so many seconds, by more than those of `LATE`."""
+        return int(np.sum(self.onset > duration + LATE))
+
     def joined(self, other: "Notes") -> "Notes":
         """Return these notes and those of another."""
         pairs = ((name, getattr(self, name), getattr(other, name)) for name in _COLUMNS)
@@ -253,6 +258,10 @@ class _NotesExcerpt(Notes):
 
     def __init__(self, whole: Notes, start: float, duration: float):
         vars(self)["_stretch"] = (whole, start, duration)
+
+    def n_after(self, duration: float) -> int:
+        """Return as Notes do; what was cut to no more need not be picked for it."""
+        return super().n_after(duration) if self._stretch[2] > duration + LATE else 0
 
     onset = property(lambda self: _pick(*self._stretch).onset)
     offset = property(lambda self: _pick(*self._stretch).offset)

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 
 from msa_sk.exceptions import InputError, NotesError
-from msa_sk.notes import Notes
+from msa_sk.notes import LATE, Notes
 from msa_sk.records import Mixture, unknown_name
-
-_LATE = 0.1  # seconds by which a score may be longer than its mixture, for it may have been cut
 
 
 def score_of(
@@ -43,7 +41,7 @@ def score_of(
         if name not in instruments and not others:
             raise unknown_name("Mixture(notes=)", name, instruments)
         late = notes.onset.max(initial=0) - mixture.duration
-        if late > _LATE:
+        if late > LATE:
             raise NotesError(
                 f"Mixture(notes=)[{name!r}]",
                 f"notes that begin before the mixture ends, at {mixture.duration:.2f} s",

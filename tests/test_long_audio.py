@@ -248,7 +248,7 @@ def test_notes_are_those_of_all_that_was_heard(cerberus, long, monkeypatch):
         decoder = cerberus._decoder(name)
         decoder.push(*(np.concatenate(one, axis=1) for one in zip(*pieces, strict=True)))
         np.testing.assert_array_equal(np.concatenate([p[0] for p in pieces], axis=1), roll)
-        for field, expected in vars(decoder.notes()).items():
+        for field, expected in vars(decoder.notes(long.duration)).items():
             np.testing.assert_allclose(getattr(notes, field), expected, atol=1e-4)
 
 

@@ -4,17 +4,34 @@ import numpy as np
 import pytest
 import torch
 
-from msa_sk import STFT, Clip, Mixture, NMFSeparator, Notes, Scene
+from msa_sk import (
+    STFT,
+    Clip,
+    Mixture,
+    MixtureBaseline,
+    NMFSeparator,
+    Notes,
+    Scene,
+    Transcriber,
+)
 from msa_sk._validation import (
     check_instruments,
     check_mixtures,
     check_parameters,
     check_scenes,
+    check_truth,
     check_weights,
     names_in,
 )
 from msa_sk.audio import write_audio
-from msa_sk.exceptions import AudioError, InputError, InstrumentError, ParameterError
+from msa_sk.exceptions import (
+    AudioError,
+    InputError,
+    InstrumentError,
+    NotesError,
+    NotesWarning,
+    ParameterError,
+)
 
 RATE = 16000
 
@@ -289,6 +306,32 @@ def test_transposed_sources_are_refused():
         check_scenes([TRUTH[0].T, TRUTH[1]], MIXES)
 
 
+@pytest.mark.parametrize("excerpt", [False, True])
+def test_notes_after_the_end_are_told(excerpt):
+    late, some, fine = (Notes(o, np.add(o, 1), [60] * len(o)) for o in ([5, 6], [0, 6], [0, 4.05]))
+    mixtures = [Mixture(np.zeros(RATE * 4), RATE)] * 2
+
+    def check(*notes):
+        scenes = [Scene(["guitar", "piano"], RATE, notes=[fine, one]) for one in notes]
+        if excerpt:  # of a song that is longer than the mixture
+            scenes = [scene.excerpt(0, 100) for scene in scenes]
+        check_truth(scenes, mixtures)
+
+    check(fine, Notes())
+    with pytest.raises(NotesError, match=r"y\[1\], notes of 'piano': .* 4.00 s, got 2 that begin"):
+        check(fine, late)
+    with pytest.warns(
+        NotesWarning, match=r"^2 notes .* y\[0\], notes of 'piano': 1 of 2 .* 1 more"
+    ):
+        check(some, some)
+
+
+def test_excerpts_that_end_with_the_mixture_are_not_picked():
+    notes = Notes([0, 6], [1, 7], [60, 60]).excerpt(0, 4)
+    notes._stretch[0].__dict__.clear()  # nothing is there to pick from
+    check_truth([Scene(["a"], RATE, notes=[notes])], [Mixture(np.zeros(RATE * 4), RATE)])
+
+
 # ------------------------------------------------------------------- instruments, weights
 
 
@@ -362,3 +405,20 @@ def test_every_error_is_the_packages_and_a_value_error():
     assert str(error) == "X[3]: expected an array, got None. Pass one."
     assert isinstance(error, ValueError)
     assert str(InputError("X", "a", "b")) == "X: expected a, got b."
+
+
+def test_fit_and_score_look_at_the_end_of_notes(paths):
+    notes = [Notes([0.0, 7.0], [0.05, 8.0], [60, 60])]
+    mixtures, scenes = [Mixture(paths[0])], [Scene(["a"], 8000, (str(paths[1]),), notes)]
+    with pytest.warns(NotesWarning, match=r"y\[0\], notes of 'a': 1 of 2 .it lasts 0.10 s"):
+        baseline = MixtureBaseline().fit(mixtures, scenes)
+    with pytest.warns(NotesWarning, match="scores count them as missed"):
+        baseline.score(mixtures, scenes)
+    gone = [Scene(["a"], 8000, notes=[Notes([7.0], [8.0], [60])])]
+    transcriber = Transcriber(max_epochs=1)
+    with pytest.raises(NotesError, match=r"^y\[0\], notes of 'a'"):
+        transcriber.fit(mixtures, gone)
+    with pytest.raises(NotesError, match=r"^y_val\[0\], notes of 'a'"):
+        transcriber.fit(
+            mixtures, [Scene(["a"], 8000, notes=[Notes()])], X_val=mixtures, y_val=gone
+        )

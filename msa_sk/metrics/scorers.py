@@ -15,7 +15,7 @@ import numpy as np
 
 from msa_sk._arguments import check_names, check_value
 from msa_sk._sklearn import get_tags, real
-from msa_sk._validation import check_mixtures, check_scenes, check_weights
+from msa_sk._validation import check_mixtures, check_truth, check_weights
 from msa_sk.exceptions import InputError, MsaWarning
 from msa_sk.metrics.scenes import (
     METRICS,
@@ -256,7 +256,7 @@ class SceneScorer:
         check_system(estimator, "estimator")
         system = final_estimator(estimator)
         mixtures = check_mixtures(X, getattr(system, "sample_rate_", None))
-        truths = check_scenes(y, mixtures)
+        truths = check_truth(y, mixtures)
         blind = _is_blind(system)
         asked = None if blind else getattr(system, "instruments_", None)
         options = NoteOptions(*(getattr(self, name) for name in NoteOptions._fields))

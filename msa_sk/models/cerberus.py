@@ -22,6 +22,7 @@ from msa_sk.neural.bodies import BODIES, body_named
 from msa_sk.neural.data import Example, LevelledSTFT, SceneDataset, collate, some_examples
 from msa_sk.neural.estimator import NeuralEstimator
 from msa_sk.neural.parameters import CHAPTER_2
+from msa_sk.neural.truth import check_taught
 from msa_sk.nn.cerberus import CerberusLoss, CerberusModule
 from msa_sk.notes import Notes
 from msa_sk.records import Scene
@@ -454,24 +455,9 @@ class Cerberus(NeuralEstimator):
 
     def _check_learnt(self, scenes: Sequence[Scene], start: dict[str, Any] | None = None) -> None:
         before = start["settled"] if start is not None and self._keeps_heads(start) else {}
-        untaught = {
-            weight: part
-            for weight, part in _TRUTH.items()
-            if getattr(self, weight) > 0
-            and before.get(weight) != "above 0"
-            and all(getattr(scene, part) is None for scene in scenes)
-        }
-        if untaught:
-            part = next(iter(untaught.values()))
-            weights = [weight for weight in untaught if untaught[weight] == part]
-            zero = ", ".join(f"{weight}=0" for weight in weights)
-            has_all = set(_TRUTH) <= self.get_params(deep=False).keys()
-            raise InputError(
-                "y",
-                f"a scene to train on whose {part} are known, for {' and '.join(weights)}",
-                "none",
-                f"Give {part}, or {'set' if has_all else 'use a Cerberus with'} {zero}.",
-            )
+        weights = [name for name in _TRUTH if getattr(self, name) > 0]
+        parts = {name: _TRUTH[name] for name in weights if before.get(name) != "above 0"}
+        check_taught(scenes, parts, has_all=_TRUTH.keys() <= self.get_params(deep=False).keys())
 
     def _make_module(self, n_bins: int, n_sources: int) -> torch.nn.Module:
         return CerberusModule(

@@ -20,7 +20,7 @@ from msa_sk._sklearn import (
     whole,
     with_callbacks,
 )
-from msa_sk._validation import check_parameters, check_random, check_scenes, names_in
+from msa_sk._validation import check_parameters, check_random, check_truth, names_in
 from msa_sk.base import has_rest
 from msa_sk.exceptions import InputError, InstrumentError, ParameterError, SkippedWarning
 from msa_sk.neural.callbacks import KeepBest, Progress, check_callbacks, tell_sklearn
@@ -185,6 +185,8 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             from (some of them are enough, and none where a warm start keeps a head that has
             learnt before); `y_val` has none of the instruments; or a checkpoint is of another
             training.
+        NotesError
+            If all notes of an instrument begin after their mixture has ended.
         AudioError
             If a file cannot be read.
         TrainingError
@@ -200,6 +202,8 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
         ValidationWarning
             If `validation_fraction` can hold nothing out, as of one song, or nothing is held out
             and `patience` would look at it.
+        NotesWarning
+            If some notes begin after their mixture has ended.
         SkippedWarning
             If examples were left out.
         """
@@ -249,11 +253,9 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             seed = before.seed
         else:
             items, scenes = self._begin(X, y)
-            seed = int(check_random(self.random_state).randint(2**31 - 1))
-        items, scenes = self._select(items, scenes)
-        if before is None:
             self._check_learnt(scenes)
-        dataset = self._training_set(items, scenes, seed)
+            seed = int(check_random(self.random_state).randint(2**31 - 1))
+        dataset = self._training_set(*self._select(items, scenes), seed)
         with isolated_seed(seed):
             net = self._make_net(seed).initialize()
             if before is not None:
@@ -390,7 +392,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             raise error.renamed("X", X_name) from error
         if not items:
             raise InputError(X_name, "at least one mixture", "none", "Pass some.")
-        return items, check_scenes(y, [item.mixture for item in items], y_name)
+        return items, check_truth(y, [item.mixture for item in items], y_name)
 
     def _check_new(self, scenes: list[Scene]) -> None:
         """Refuse instruments that the network cannot tell from those it knows."""
@@ -418,8 +420,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
 
     def _keeps_heads(self, start: dict[str, Any]) -> bool:
         """Tell whether sources are those that the weights of a warm start tell apart."""
-        ours = list(self.instruments_), self.has_rest_
-        return ours == (start["instruments"], start["has_rest"])
+        return self.has_rest_ == start["has_rest"] and [*self.instruments_] == start["instruments"]
 
     def _start_from(self, start: dict[str, Any]) -> None:
         """Take weights over: all of them, or for other instruments all but the heads."""
@@ -600,11 +601,10 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             resolve_device(self.device)
         except ParameterError:  # it was another machine's
             self.device = "auto"
-        prefix = "module."
         weights = {
-            k.removeprefix(prefix): torch.from_numpy(v.copy())
+            k.removeprefix("module."): torch.from_numpy(v.copy())
             for k, v in arrays.items()
-            if k.startswith(prefix)
+            if k.startswith("module.")
         }
         check_sizes(self, weights)
         with isolated_seed(0):

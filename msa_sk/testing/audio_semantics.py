@@ -150,10 +150,11 @@ def check_rolls_fit_mixture(subject: Subject) -> None:
 
 
 def check_notes_fit_mixture(subject: Subject) -> None:
-    """No note ends later than its mixture."""
+    """No note ends later than one frame after its mixture."""
     for scene, mixture in zip(subject.predicted, subject.mixes, strict=True):
+        latest = mixture.duration + (1 / scene.frame_rate if scene.frame_rate else 0)
         for name, notes in zip(scene.instruments, scene.notes or (), strict=True):
             end = notes.offset.max(initial=0)
-            assert end <= mixture.duration, (
+            assert end <= latest, (
                 f"a note of {name} ends at {end:.3f} s, the mixture at {mixture.duration:.3f} s"
             )
