@@ -20,7 +20,14 @@ from sklearn.pipeline import Pipeline
 
 from msa_sk import Mixture, Notes, Scene
 from msa_sk.base import SceneTags
-from msa_sk.exceptions import AudioError, InputError, InstrumentError, MsaWarning, ParameterError
+from msa_sk.exceptions import (
+    AudioError,
+    InputError,
+    InstrumentError,
+    MsaWarning,
+    ParameterError,
+    SilenceWarning,
+)
 from msa_sk.metrics import (
     METRICS,
     SceneScorer,
@@ -437,6 +444,28 @@ class TestPredicting:
         assert np.isnan([scores[unknown], scores[f"{unknown}_piano"]]).all()
         with pytest.raises(InputError, match=f"an estimator that {does}"):
             get_scorer(unknown)(system, X, y)
+
+    def test_solos_are_told(self, data):
+        X, y = map(list, data)
+        for i, level in ((1, 0), (4, 1e-5)):
+            sources = y[i].sources * np.float32([[1], [level]])
+            y[i] = replace(y[i], sources=sources)
+            X[i] = replace(
+                X[i],
+                audio=sources.sum(axis=0),
+                sources=dict(zip(X[i].sources, sources, strict=True)),
+            )
+        system = Cheat().fit(X, y)
+        message = (
+            r"^2 of 6 mixtures are solos, .* their sdri, si_sdri of down .* score by si_sdr\."
+        )
+        with pytest.warns(SilenceWarning, match=message):
+            scores = SceneScorer(["si_sdr", "sdri", "si_sdri"])(system, X, y)
+        assert scores["si_sdri"] < -5 < 10 < scores["si_sdr"]
+        get_scorer("si_sdr")(system, X, y)
+        SceneScorer("si_sdri", instruments=["guitar"])(system, X[:2], y[:2])  # it is silent there
+        louder = replace(X[1], audio=X[1].audio + X[4].audio)  # somebody else plays as well
+        get_scorer("si_sdri")(system, [louder], y[1:2])
 
     def test_truths_are_missing(self, data):
         X, y = data

@@ -31,6 +31,9 @@ from msa_sk.metrics.transcription import (
 from msa_sk.notes import Notes
 from msa_sk.records import Mixture, Scene, stack_sources
 
+# In dB: a mixture that is a source but for so little is a solo.
+_SOLO_DB = 60.0
+
 #: Stands for all instruments together.
 ALL = "all"
 
@@ -70,6 +73,26 @@ class ScenePair:
     def sources(self) -> tuple[np.ndarray, np.ndarray]:
         """True and estimated samples of `names`: (n_sources, n_samples) or with channels."""
         return _stack_both(self.reference, self.estimate, self.names, self.names)
+
+    def is_solo(self) -> bool:
+        """Tell whether the mixture is one of `instruments`, and all others are silent.
+
+        No estimate can be better than such a mixture.
+        """
+        if self.reference.sources is None or self.estimate.sources is None:
+            return False
+        true = self.sources[0]
+        energies = np.array([np.sum(np.square(one, dtype=float)) for one in true])
+        if not energies.any():
+            return False
+        loudest = int(energies.argmax())
+        others = energies.sum() - energies[loudest]
+        if self.names[loudest] not in self.instruments:
+            return False
+        if others > 10 ** (-_SOLO_DB / 10) * energies[loudest]:
+            return False
+        mixture = self.mixture.read(self.reference.sample_rate)
+        return bool(si_sdr(true[loudest].ravel(), mixture.ravel()) > _SOLO_DB)
 
     @cached_property
     def notes(self) -> tuple[dict, dict]:
@@ -138,6 +161,10 @@ _TABLE = (
 #: Every metric's name. ``multi_`` matches the notes of all instruments at once, the instrument
 #: being part of the match; all others are measured for each instrument.
 METRICS = tuple(name for metrics in _TABLE for name in metrics.names)
+
+
+#: Those that say by how much an estimate is better than the mixture.
+IMPROVEMENTS = ("sdri", "si_sdri", "nsdr")
 
 
 def is_in_db(metric: str) -> bool:

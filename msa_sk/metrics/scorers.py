@@ -16,8 +16,9 @@ import numpy as np
 from msa_sk._arguments import check_names, check_value
 from msa_sk._sklearn import get_tags, real
 from msa_sk._validation import check_mixtures, check_truth, check_weights
-from msa_sk.exceptions import InputError, MsaWarning
+from msa_sk.exceptions import InputError, MsaWarning, SilenceWarning
 from msa_sk.metrics.scenes import (
+    IMPROVEMENTS,
     METRICS,
     NoteOptions,
     SceneScores,
@@ -252,6 +253,12 @@ class SceneScorer:
             If a prediction cannot be scored; the message begins with the item, ``X[3]``.
         InstrumentError
             If nobody knows one of `instruments`: neither the truth nor the estimator.
+
+        Warns
+        -----
+        SilenceWarning
+            If improvements over the mixture are asked for of mixtures that are solos: no estimate
+            is better than those (see `si_sdr_improvement`), and they decide the mean.
         """
         check_system(estimator, "estimator")
         system = final_estimator(estimator)
@@ -263,6 +270,8 @@ class SceneScorer:
         known = {name for truth in truths for name in truth.instruments}.union(asked or ())
         if blind or asked is not None:  # else only predictions can tell
             self._check_known(known)
+        improvements = [name for name in self._names if name in IMPROVEMENTS]
+        n_solos = 0
         scores: list[SceneScores] = []
         for i, scene in enumerate(_predict(estimator, X, mixtures, self.slice_seconds)):
             try:
@@ -276,16 +285,30 @@ class SceneScorer:
                     blind=blind,
                 )
                 scores.append(score_scene(pair, self._names, skip_unknown))
+                n_solos += bool(improvements) and pair.is_solo()
             except InputError as error:
                 raise error.within(f"X[{i}]") from error
             known.update(scene.instruments)
         self._check_known(known)
+        if n_solos:
+            _warn_of_solos(n_solos, len(scores), improvements)
         return Evaluation(tuple(scores))
 
     def _check_known(self, known: Collection[str]) -> None:
         for name in self.instruments or ():
             if name not in known:
                 raise unknown_name("instruments", name, sorted(known))
+
+
+def _warn_of_solos(n_solos: int, n_scenes: int, metrics: Sequence[str]) -> None:
+    warnings.warn(
+        f"{n_solos} of {n_scenes} mixtures are solos, as all other sources are silent: no "
+        f"estimate can be better than the mixture, and their {', '.join(metrics)} of down to "
+        "-100 dB decide the mean. Leave them out (Excerpts with min_instruments=2), or score by "
+        "si_sdr.",
+        SilenceWarning,
+        stacklevel=4,
+    )
 
 
 def _warn_of_unknown(metric: str, system: str) -> None:
