@@ -211,23 +211,25 @@ def check_weights(sample_weight: Any, n_items: int) -> np.ndarray:
 def check_parameters(estimator: Any) -> None:
     """Hold an estimator's parameters against its declared ``_parameter_constraints``.
 
+    It may declare ``_remedies`` for some of them, which a message ends with.
+
     Raises
     ------
     ParameterError
         Naming the parameter, what it may be, and what it is.
     """
     parameters = estimator.get_params(deep=False)
-    caller = type(estimator).__name__
+    caller, remedies = type(estimator).__name__, getattr(estimator, "_remedies", {})
     for name, constraints in estimator._parameter_constraints.items():
         value = parameters[name]
-        if isinstance(value, type):
+        if isinstance(value, type) and str not in constraints:
             raise ParameterError(
                 f"{caller}({name}=)",
                 "an instance",
                 f"the class {value.__name__}",
                 f"Make one: {value.__name__}(...).",
             )
-        item, remedy = f"{caller}({name}=)", "Change it with set_params."
+        item, remedy = f"{caller}({name}=)", remedies.get(name, "Change it with set_params.")
         check_value(value, item, *constraints, remedy=remedy)
 
 

@@ -21,6 +21,7 @@ from msa_sk.datasets import make_scenes
 from msa_sk.exceptions import ModelFileError, ParameterError
 from msa_sk.neural import bodies
 from msa_sk.neural.data import SceneDataset, collate
+from msa_sk.neural.own_bodies import checked
 from msa_sk.nn.band_split import BandSplit, attend, band_widths, rotated
 from msa_sk.nn.bodies import BLSTM
 from msa_sk.nn.unet import UNet
@@ -329,6 +330,19 @@ def stop_in(epoch):
     return begin_epoch
 
 
+@pytest.mark.parametrize(("n_bins", "most"), [(1, 1), (4, 1), (5, 2), (129, 4), (513, 5)])
+def test_levels_end_where_one_bin_is_left(n_bins, most):
+    assert UNet.most_levels(n_bins) == most
+
+
+def test_a_unet_of_more_levels_than_bins_allow_is_refused(data):
+    with pytest.raises(
+        ParameterError, match=r"n_layers=\): expected at most 4 .* 129 bins .* got 20"
+    ):
+        Cerberus(body="unet", **{**TINY, "n_layers": 20}).fit(*data)
+    Cerberus(body="unet", **{**TINY, "n_layers": 4}).fit(*data)
+
+
 # ----------------------------------------------------------------------- bodies of one's own
 
 
@@ -356,6 +370,91 @@ def test_a_body_of_ones_own(data, tmp_path):
     path = estimator.fit(*data).save(tmp_path / "model.msa")
     expected = estimator.predict(data[0])[0].sources
     np.testing.assert_array_equal(msa_sk.load(path).predict(data[0])[0].sources, expected)
+
+
+@pytest.mark.parametrize("body", [FrameByFrame, FrameByFrame(129, 8, 1, 0.0, False)])
+def test_a_class_or_an_instance_is_registered_first(data, body):
+    with pytest.raises(
+        ParameterError, match=r"Cerberus\(body=\): expected an instance of 'str', "
+    ) as caught:
+        Cerberus(body=body, **TINY).fit(*data)
+    assert (
+        caught.value.remedy == "Register its class by @msa_sk.register_body('name'): body='name'."
+    )
+    assert msa_sk.register_body is register_body
+
+
+class NoFeatures(FrameByFrame):
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        del self.n_features
+
+
+class Narrow(FrameByFrame):
+    def forward(self, frames, lengths):
+        return super().forward(frames, lengths)[..., 1:]
+
+
+class Fewer(FrameByFrame):
+    def forward(self, frames, lengths):
+        return super().forward(frames, lengths)[:, ::2]
+
+
+class Several(FrameByFrame):
+    def forward(self, frames, lengths):
+        return super().forward(frames, lengths), lengths
+
+
+class Fails(FrameByFrame):
+    def forward(self, frames, lengths):
+        return self.linear(frames.mT)
+
+
+class FewSizes(FrameByFrame):
+    def __init__(self, n_inputs, hidden_size):
+        super().__init__(n_inputs, hidden_size, 1, 0.0, False)
+
+
+@pytest.mark.usefixtures("_own_register")
+@pytest.mark.parametrize(
+    ("cls", "words"),
+    [
+        (NoFeatures, "a NoFeatures with a number n_features of 1 or more, got none"),
+        (Narrow, r"Narrow to make features \(2, 64, 8\) of .* got \(2, 64, 7\)"),
+        (Fewer, r"features \(2, 64, 8\) of frames \(2, 64, 129\), got \(2, 32, 8\)"),
+        (Several, "got a tuple"),
+        (Fails, "got RuntimeError: mat1 and mat2 shapes"),
+        (FewSizes, "FewSizes.n_inputs, hidden_size, n_layers, .* got TypeError: "),
+    ],
+)
+def test_a_body_that_breaks_its_contract_is_refused(data, cls, words):
+    register_body("mine")(cls)
+    with pytest.raises(
+        ParameterError, match=rf"^Cerberus\(body=\): .*{words}.* register_body says"
+    ):
+        Cerberus(body="mine", **TINY).fit(*data)
+
+
+class Noisy(FrameByFrame):
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.n_calls = 0
+
+    def forward(self, frames, lengths):
+        self.n_calls += 1
+        return super().forward(frames + torch.rand_like(frames), lengths)
+
+
+@pytest.mark.usefixtures("_own_register")
+def test_asking_a_body_draws_nothing_and_leaves_it_alone():
+    made = []
+    for make in (Noisy, checked(Noisy, "body")):
+        torch.manual_seed(0)
+        body = make(9, 4, 1, 0.0, False)
+        assert (body.n_calls, body.training) == (0, True)
+        made.append([*body.parameters(), torch.rand(3)])
+    for one, other in zip(*made, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
 @pytest.mark.usefixtures("_own_register")

@@ -18,7 +18,7 @@ from msa_sk.clustering import audible_bins, cluster_centres, cluster_masks
 from msa_sk.decoding import NoteDecoder
 from msa_sk.exceptions import InputError, ParameterError
 from msa_sk.masking import phase_sensitive_target
-from msa_sk.neural.bodies import BODIES, body_named
+from msa_sk.neural.bodies import BODIES, body_maker, body_named, check_levels
 from msa_sk.neural.data import Example, LevelledSTFT, SceneDataset, collate, some_examples
 from msa_sk.neural.estimator import NeuralEstimator
 from msa_sk.neural.parameters import CHAPTER_2
@@ -98,8 +98,9 @@ class Cerberus(NeuralEstimator):
     hidden_size, n_layers : int, default=128, 2
         How large the body is. "blstm" has so many units per direction, and layers; the paper
         has 300 and 4. "unet" has an eighth as many channels at its first level, and levels, each
-        with twice the channels and a quarter of the bins of the one before. "band_split" has
-        vectors of a quarter of the size for its bands, and layers, each along time and bands.
+        with twice the channels and a quarter of the bins of the one before: of 513, 5 at most.
+        "band_split" has vectors of a quarter of the size for its bands, and layers, each along
+        time and bands.
     dropout : float, default=0.0
         Between the body's layers.
     batch_norm : bool, default=False
@@ -278,6 +279,7 @@ class Cerberus(NeuralEstimator):
         *("embedding_size", "input_scale", *_HEADS),
     )
     _open_to_warm_start = (*NeuralEstimator._open_to_warm_start, "n_layers", *_HEADS)
+    _remedies = {"body": "Register its class by @msa_sk.register_body('name'): body='name'."}
     _not_trained_by = (
         *NeuralEstimator._not_trained_by,
         *("separate_by", "threshold", "drum_threshold", "min_note", "max_gap", "min_rise"),
@@ -434,7 +436,9 @@ class Cerberus(NeuralEstimator):
                 "Give the wanted head a weight.",
             )
         self._check_separate_by()
-        self._body()  # is there
+        name = type(self).__name__
+        body_named(self.body, f"{name}(body=)")
+        check_levels(self.body, self.n_layers, self.transformer_.n_bins, f"{name}(n_layers=)")
         separates, transcribes = (self._scene_tags()[n] for n in ("separates", "transcribes"))
         known = [
             i
@@ -474,11 +478,8 @@ class Cerberus(NeuralEstimator):
             n_transcribed=len(self.instruments_),
             n_pitches=N_PITCHES,
             leaky_rolls=self._leaky,
-            body=self._body(),
+            body=body_maker(self.body, f"{type(self).__name__}(body=)"),
         )
-
-    def _body(self) -> type[torch.nn.Module]:
-        return body_named(self.body, f"{type(self).__name__}(body=)")
 
     # A body is sent along to processes in which nobody has registered it.
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 from torch import nn
 
 from msa_sk.exceptions import ParameterError
+from msa_sk.neural.own_bodies import checked
 from msa_sk.nn.band_split import BandSplit
 from msa_sk.nn.bodies import BLSTM
 from msa_sk.nn.unet import UNet
@@ -40,7 +41,8 @@ def register_body(name: str) -> Callable[[Body], Body]:
     Raises
     ------
     ParameterError
-        If the name is one of ours, or the class is no torch module.
+        If the name is one of ours, or the class is no torch module. What it makes is looked at
+        when a network is made of it.
 
     Examples
     --------
@@ -70,6 +72,31 @@ def register_body(name: str) -> Callable[[Body], Body]:
         return cls
 
     return decorate
+
+
+def body_maker(name: str, item: str) -> Callable[..., nn.Module]:
+    """Return what makes a body by its name; one that is not ours is held to its contract.
+
+    Raises
+    ------
+    ParameterError
+        As `body_named`, and when a body is made.
+    """
+    cls = body_named(name, item)
+    return cls if name in _OURS else checked(cls, item)
+
+
+def check_levels(name: str, n_layers: int, n_bins: int, item: str) -> None:
+    """Refuse a U-Net of more levels than there are bins to part: it would take all memory.
+
+    Raises
+    ------
+    ParameterError
+    """
+    most = UNet.most_levels(n_bins)
+    if name == "unet" and n_layers > most:
+        expected = f"at most {most} levels, as each has a quarter of the {n_bins} bins before it"
+        raise ParameterError(item, expected, str(n_layers), "Set fewer, 2 to start with.")
 
 
 def body_named(name: str, item: str) -> type[nn.Module]:

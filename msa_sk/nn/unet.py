@@ -54,6 +54,14 @@ class UNet(nn.Module):
         self.values_per_frame = first * n_inputs  # four times those of its largest layer
         self.last = nn.Linear(n_bins * first, self.n_features)
 
+    @staticmethod
+    def most_levels(n_inputs: int) -> int:
+        """Return after how many levels a single bin is left."""
+        levels, n_bins = 1, -(-n_inputs // _STRIDE)
+        while n_bins > 1:
+            levels, n_bins = levels + 1, -(-n_bins // _STRIDE)
+        return levels
+
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Return features (n_batch, n_frames, n_features) of frames (n_batch, n_frames, n_inputs).
 
