@@ -456,14 +456,14 @@ class TestPredicting:
                 sources=dict(zip(X[i].sources, sources, strict=True)),
             )
         system = Cheat().fit(X, y)
-        message = (
-            r"^2 of 6 mixtures are solos, .* their sdri, si_sdri of down .* score by si_sdr\."
-        )
+        message = r"^2 of 6 mixtures are solos, .* and sdri, si_sdri of down .* score by si_sdr\."
         with pytest.warns(SilenceWarning, match=message):
             scores = SceneScorer(["si_sdr", "sdri", "si_sdri"])(system, X, y)
         assert scores["si_sdri"] < -5 < 10 < scores["si_sdr"]
         get_scorer("si_sdr")(system, X, y)
         SceneScorer("si_sdri", instruments=["guitar"])(system, X[:2], y[:2])  # it is silent there
+        alone = get_scorer("si_sdri").evaluate(system, X[1:2], y[1:2])
+        assert (alone.n_solos, alone.n_left_out) == (1, {"si_sdri": 1})
         louder = replace(X[1], audio=X[1].audio + X[4].audio)  # somebody else plays as well
         get_scorer("si_sdri")(system, [louder], y[1:2])
 

@@ -765,6 +765,7 @@ def test_examples_can_be_prepared_anywhere(data):
             assert all(np.array_equal(there[name], here[name]) for name in there)
 
 
+@pytest.mark.filterwarnings("ignore:1 of 6 mixtures is a solo")
 def test_bfloat16_learns_as_well(data):
     X, y = data
     parameters = {**TINY, "hidden_size": 32, "max_epochs": 60, "lr": 0.01}
@@ -880,6 +881,7 @@ class Epochs:
         return len(self.scores) == self.n_epochs
 
 
+@pytest.mark.filterwarnings("ignore:1 of 6 mixtures is a solo")
 def test_callbacks_of_scikit_learn_are_told_of_epochs(data):
     pytest.importorskip("sklearn.callback")
     X, y = data
@@ -917,6 +919,7 @@ def test_a_monitor_of_scikit_learn_scores_what_is_trained_on(data, weights):
     assert same(weights_of(alone), weights_of(estimator))
 
 
+@pytest.mark.filterwarnings("ignore:1 of 6 mixtures is a solo")
 def test_a_monitor_scores_each_pass(data):
     monitor = pytest.importorskip("sklearn.callback").ScoringMonitor(
         scoring=SceneScorer(["si_sdri"])

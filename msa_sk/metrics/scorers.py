@@ -74,9 +74,13 @@ class Evaluation:
     ----------
     scores : tuple of dict
         One for each scene: ``scores[i]["si_sdri"]["piano"]``; NaN is left out of means.
+    n_solos : int, default=0
+        Of how many scenes the mixture is its only source that sounds, where improvements over the
+        mixture are measured: no estimate is better (see `si_sdr_improvement`).
     """
 
     scores: tuple[SceneScores, ...]
+    n_solos: int = 0
 
     def values(self, metric: str, instrument: str | None = None) -> np.ndarray:
         """Return one value per scene: of an instrument, or the mean of its instruments."""
@@ -190,6 +194,10 @@ class SceneScorer:
     def _names(self) -> Sequence[str]:
         return (self.metrics,) if isinstance(self.metrics, str) else self.metrics
 
+    @property
+    def _improvements(self) -> list[str]:
+        return [name for name in self._names if name in IMPROVEMENTS]
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters, so that scikit-learn can clone the scorer."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -213,11 +221,18 @@ class SceneScorer:
         -------
         score : float, or dict of str to float
             As `metrics` is a name or a sequence of them.
+
+        Warns
+        -----
+        SilenceWarning
+            If improvements over the mixture are asked for of mixtures that are solos.
         """
+        several = not isinstance(self.metrics, str)
+        evaluation = self.evaluate(estimator, X, y, skip_unknown=several)
+        if evaluation.n_solos:
+            _warn_of_solos(evaluation, self._improvements)
         if isinstance(self.metrics, str):
-            evaluation = self.evaluate(estimator, X, y)
             return evaluation.mean(self.metrics, sample_weight=sample_weight)
-        evaluation = self.evaluate(estimator, X, y, skip_unknown=True)
         means = {}
         for metric in self.metrics:
             alone = () if metric.startswith("multi_") else self.instruments or ()
@@ -253,12 +268,6 @@ class SceneScorer:
             If a prediction cannot be scored; the message begins with the item, ``X[3]``.
         InstrumentError
             If nobody knows one of `instruments`: neither the truth nor the estimator.
-
-        Warns
-        -----
-        SilenceWarning
-            If improvements over the mixture are asked for of mixtures that are solos: no estimate
-            is better than those (see `si_sdr_improvement`), and they decide the mean.
         """
         check_system(estimator, "estimator")
         system = final_estimator(estimator)
@@ -270,7 +279,6 @@ class SceneScorer:
         known = {name for truth in truths for name in truth.instruments}.union(asked or ())
         if blind or asked is not None:  # else only predictions can tell
             self._check_known(known)
-        improvements = [name for name in self._names if name in IMPROVEMENTS]
         n_solos = 0
         scores: list[SceneScores] = []
         for i, scene in enumerate(_predict(estimator, X, mixtures, self.slice_seconds)):
@@ -285,14 +293,12 @@ class SceneScorer:
                     blind=blind,
                 )
                 scores.append(score_scene(pair, self._names, skip_unknown))
-                n_solos += bool(improvements) and pair.is_solo()
+                n_solos += bool(self._improvements) and pair.is_solo()
             except InputError as error:
                 raise error.within(f"X[{i}]") from error
             known.update(scene.instruments)
         self._check_known(known)
-        if n_solos:
-            _warn_of_solos(n_solos, len(scores), improvements)
-        return Evaluation(tuple(scores))
+        return Evaluation(tuple(scores), n_solos)
 
     def _check_known(self, known: Collection[str]) -> None:
         for name in self.instruments or ():
@@ -300,14 +306,15 @@ class SceneScorer:
                 raise unknown_name("instruments", name, sorted(known))
 
 
-def _warn_of_solos(n_solos: int, n_scenes: int, metrics: Sequence[str]) -> None:
+def _warn_of_solos(evaluation: Evaluation, metrics: Sequence[str]) -> None:
+    n_solos, n_scenes = evaluation.n_solos, len(evaluation.scores)
+    are = "is a solo" if n_solos == 1 else "are solos"
     warnings.warn(
-        f"{n_solos} of {n_scenes} mixtures are solos, as all other sources are silent: no "
-        f"estimate can be better than the mixture, and their {', '.join(metrics)} of down to "
-        "-100 dB decide the mean. Leave them out (Excerpts with min_instruments=2), or score by "
-        "si_sdr.",
+        f"{n_solos} of {n_scenes} mixtures {are}, as all other sources are silent there: no "
+        f"estimate is better than such a mixture, and {', '.join(metrics)} of down to -100 dB "
+        "decide the mean. Leave solos out (Excerpts with min_instruments=2), or score by si_sdr.",
         SilenceWarning,
-        stacklevel=4,
+        stacklevel=3,
     )
 
 
