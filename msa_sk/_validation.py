@@ -4,6 +4,7 @@ Every message says the item, what was expected, what came, and the remedy.
 """
 
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -181,6 +182,9 @@ def check_instruments(
         instruments = known
     names = check_names(instruments, item)
     for name in names:
+        if name not in known and all(re.fullmatch(r"source_\d+", one) for one in known):
+            remedy = "Arrays have no names, so that theirs are numbers: pass dicts or Scenes."
+            raise InstrumentError(item, f"one of {list(known)}", repr(name), remedy)
         if name not in known:
             raise unknown_name(item, name, known)
     return names
@@ -230,6 +234,8 @@ def check_parameters(estimator: Any) -> None:
                 f"Make one: {value.__name__}(...).",
             )
         item, remedy = f"{caller}({name}=)", remedies.get(name, "Change it with set_params.")
+        if name == "instruments" and isinstance(value, str):
+            remedy = f"Pass [{value!r}]."
         check_value(value, item, *constraints, remedy=remedy)
 
 
@@ -335,7 +341,7 @@ def _as_scene(item: Any, mixture: Mixture, name: str, found: set[str]) -> Scene:
             raise InputError(
                 name,
                 "a Scene, a dict of audio, or an array of shape (n_sources, n_samples)",
-                f"{type(item).__name__} of shape {sources.shape}",
+                "None" if item is None else f"{type(item).__name__} of shape {sources.shape}",
                 "Wrap it: Scene(instruments, sample_rate, sources).",
             )
         names = tuple(f"source_{i}" for i in range(len(sources)))
@@ -353,7 +359,8 @@ def _check_fit(scene: Scene, mixture: Mixture, name: str, found: set[str]) -> No
             name,
             f"{mixture.rate} Hz, the rate of its mixture",
             f"{scene.sample_rate} Hz",
-            "Resample one of them.",
+            "Resample one of them, or say which rate samples have: "
+            f"Mixture(audio, {scene.sample_rate}).",
         )
     for instrument, source in zip(scene.instruments, scene.sources, strict=True):
         source_name = f"{name}, source {instrument!r}"
@@ -368,4 +375,12 @@ def _check_fit(scene: Scene, mixture: Mixture, name: str, found: set[str]) -> No
                 f"{mixture.n_samples} samples, as its mixture has",
                 str(samples.shape[-1]),
                 "Cut or pad it.",
+            )
+        fits_any = samples.ndim == 1 or clips_of(mixture.audio) is not None
+        if not fits_any and samples.shape != np.shape(mixture.audio):
+            raise AudioError(
+                source_name,
+                f"samples of shape {np.shape(mixture.audio)}, as its mixture has, or mono",
+                f"shape {samples.shape}",
+                "Downmix it, or mix anew.",
             )

@@ -91,8 +91,9 @@ class SceneEstimator(BaseEstimator):
             Mixtures, Spectrograms, arrays, paths or Clips; or an array of shape
             (n_mixes, n_samples) or (n_mixes, n_channels, n_samples).
         y : list or ndarray of length n_mixes
-            The true Scenes; or arrays of shape (n_sources, n_samples), or dicts of
-            instrument to audio. Blind systems need none.
+            The true Scenes; or arrays of shape (n_sources, n_samples), whose instruments are then
+            ``source_0``, ``source_1``, ...; or dicts of instrument to audio. Blind systems need
+            none.
 
         Returns
         -------

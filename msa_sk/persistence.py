@@ -258,12 +258,11 @@ def _describe(estimator: Any, prefix: str, arrays: dict[str, np.ndarray]) -> dic
     cls = type(estimator)
     name = cls.__name__
     if _resolve(name) is not cls:
-        raise ParameterError(
-            "save",
-            "an estimator of msa_sk or a registered class",
-            f"{cls.__module__}.{name}",
-            "Call msa_sk.persistence.register on its class.",
-        )
+        remedy = "Call msa_sk.persistence.register on its class."
+        if hasattr(estimator, "best_estimator_"):
+            remedy = "Save what it found: search.best_estimator_."
+        expected = "an estimator of msa_sk or a registered class"
+        raise ParameterError("save", expected, f"{cls.__module__}.{name}", remedy)
     if isinstance(estimator, Pipeline):
         steps = [
             [step, _describe(one, f"{prefix}{step}.", arrays)] for step, one in estimator.steps

@@ -3,16 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.model_selection import GridSearchCV
 
 from msa_sk import (
     STFT,
     Clip,
+    MaskInference,
     Mixture,
     MixtureBaseline,
     NMFSeparator,
     Notes,
     Scene,
     Transcriber,
+    save,
 )
 from msa_sk._validation import (
     check_instruments,
@@ -268,7 +271,14 @@ def test_scenes_pass_the_door_untouched():
         ([*TRUTH, TRUTH[0]], InputError, "y", "2 scenes, one for each mixture", "3"),
         (Scene(["piano"], RATE), InputError, "y", "a collection", "one Scene"),
         ({"piano": "a.wav"}, InputError, "y", "a collection", "one dict"),
-        ([TRUTH[0], None], InputError, "y[1]", "a Scene, a dict of audio, or an", "NoneType"),
+        ([TRUTH[0], None], InputError, "y[1]", "a Scene, a dict of audio, or an", "None"),
+        (
+            [TRUTH[0], Scene(["a"], RATE, noise(1, 2, 100))],
+            AudioError,
+            "y[1], source 'a'",
+            "samples of shape (100,), as its mixture has, or mono",
+            "shape (2, 100)",
+        ),
         ([TRUTH[0], "b.wav"], InputError, "y[1]", "a Scene, a dict of audio, or an", "str"),
         ([TRUTH[0], ROWS[0]], InputError, "y[1]", "a Scene, a dict of", "shape (100,)"),
         ([TRUTH[0], TRUTH[1, :, :99]], AudioError, "y[1], source 'source_0'", "100 sam", "99"),
@@ -422,3 +432,19 @@ def test_fit_and_score_look_at_the_end_of_notes(paths):
         transcriber.fit(
             mixtures, [Scene(["a"], 8000, notes=[Notes()])], X_val=mixtures, y_val=gone
         )
+
+
+def test_remedies_are_the_next_step(tmp_path):
+    with pytest.raises(InputError, match=r"^y\[0\]: .* got None\. "):
+        check_scenes([None], MIXES[:1])
+    with pytest.raises(AudioError, match=r"say which rate samples have: Mixture\(audio, 8000\)\."):
+        check_scenes([Scene(["a"], 8000, ROWS[:1])], MIXES[:1])
+    for cls in (MixtureBaseline, MaskInference):
+        with pytest.raises(InstrumentError, match=r"got 'piano'\. Arrays .* pass dicts or Scenes"):
+            cls(instruments=["piano", "guitar"]).fit(ROWS, TRUTH)
+        with pytest.raises(ParameterError, match=r"instruments=\): .* Pass \['piano'\]\."):
+            cls(instruments="piano").fit(ROWS, TRUTH)
+    check_scenes([{"a": noise(2, 100), "b": ROWS[0]}], [Mixture(noise(2, 100), RATE)])
+    search = GridSearchCV(MixtureBaseline(), {}, cv=2).fit(MIXES, TRUTH)
+    with pytest.raises(ParameterError, match=r"^save: .* Save what it found: search\.best_esti"):
+        save(search, tmp_path / "search.msa")

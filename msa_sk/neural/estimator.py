@@ -165,8 +165,8 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             Mixtures, Spectrograms, arrays, paths or Clips; or an array of shape
             (n_mixes, n_samples) or (n_mixes, n_channels, n_samples).
         y : list or ndarray of length n_mixes
-            The true Scenes; or arrays of shape (n_sources, n_samples), or dicts of
-            instrument to audio.
+            The true Scenes; or arrays of shape (n_sources, n_samples), whose instruments are then
+            ``source_0``, ``source_1``, ...; or dicts of instrument to audio.
         X_val, y_val : list or ndarray, default=None
             Others of their kind, to choose the best epoch's weights by (the names are those
             of scikit-learn's gradient boosting); without them songs of `X` are held out.
