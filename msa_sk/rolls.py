@@ -15,7 +15,9 @@ _EPSILON = 1e-6  # of a frame: seconds times a rate are rarely whole to the last
 N_PITCHES = HIGHEST_PITCH - LOWEST_PITCH + 1
 
 
-def notes_to_roll(notes: Notes, n_frames: int, frame_rate: float, start: int = 0) -> np.ndarray:
+def notes_to_roll(
+    notes: Notes, n_frames: int, frame_rate: float, start: int = 0, whose: str = ""
+) -> np.ndarray:
     """Return the piano roll of one instrument.
 
     A note lights frames ``round(onset * frame_rate)`` up to, not including,
@@ -30,6 +32,8 @@ def notes_to_roll(notes: Notes, n_frames: int, frame_rate: float, start: int = 0
         In Hz.
     start : int, default=0
         The frame that the roll begins with, of the frames that notes are counted in.
+    whose : str, default=""
+        What the warning calls them: an instrument, and of which scene.
 
     Returns
     -------
@@ -39,7 +43,7 @@ def notes_to_roll(notes: Notes, n_frames: int, frame_rate: float, start: int = 0
     roll = np.zeros((N_PITCHES, n_frames), np.float32)
     on_keys = in_rolls(notes)
     if not on_keys.all():
-        warn_of_left_out(np.sum(~on_keys))
+        warn_of_left_out(np.sum(~on_keys), whose)
     first = np.round(notes.onset * frame_rate).astype(int)
     last = np.maximum(first + 1, np.round(notes.offset * frame_rate).astype(int))
     first, last = np.maximum(first - start, 0), last - start
@@ -53,11 +57,12 @@ def in_rolls(notes: Notes) -> np.ndarray:
     return (notes.pitch >= LOWEST_PITCH) & (notes.pitch <= HIGHEST_PITCH)
 
 
-def warn_of_left_out(n_notes: int) -> None:
+def warn_of_left_out(n_notes: int, whose: str = "") -> None:
     """Warn, with a NotesWarning, of so many notes that rolls do not have."""
+    of = f" of {whose}" if whose else ""
     warnings.warn(
-        f"{n_notes} notes outside MIDI pitches {LOWEST_PITCH} to {HIGHEST_PITCH} left the piano "
-        "roll; Notes keep them.",
+        f"{n_notes} notes{of} outside MIDI pitches {LOWEST_PITCH} to {HIGHEST_PITCH} left the "
+        "piano roll; Notes keep them.",
         NotesWarning,
         stacklevel=3,
     )

@@ -24,6 +24,7 @@ from msa_sk.datasets import make_scenes
 from msa_sk.exceptions import (
     InputError,
     MsaWarning,
+    NotesWarning,
     NotFittedError,
     ParameterError,
     TrainingError,
@@ -582,3 +583,12 @@ def test_no_note_outlasts_its_mixture(data, window_seconds):
     estimator.set_params(window_seconds=window_seconds)
     ends = [notes.offset.max() for scene in estimator.predict(X) for notes in scene.notes]
     assert max(ends) == X[0].duration
+
+
+def test_notes_outside_rolls_are_told_with_their_scene(data):
+    X, y = data
+    low = replace(y[0], notes=(Notes([0.0], [0.5], [12]), *y[0].notes[1:]))
+    name = y[0].instruments[0]
+    message = f"^1 notes of {name!r} in Mixture.1.0 s at 8 kHz; group 'song-000'. outside MIDI"
+    with pytest.warns(NotesWarning, match=message):
+        Cerberus(**TINY, validation_fraction=0).fit(X, [low, *y[1:]])

@@ -521,12 +521,8 @@ class Cerberus(NeuralEstimator):
             counts = levelled.magnitude if self.bin_weights == "magnitude" else 1
             target["bin_weight"] = (audible * counts).astype(np.float32)
         if self.tr_weight > 0:
-            target["roll"] = np.stack(
-                [
-                    notes_to_roll(_notes_of(scene, name), n_frames, spectrogram.frame_rate)
-                    for name in self.instruments_
-                ]
-            )
+            rolls = [_roll_of(scene, name, spectrogram, n_frames) for name in self.instruments_]
+            target["roll"] = np.stack(rolls)
         return target
 
     def _before_training(self, module: Any, dataset: SceneDataset) -> None:
@@ -646,6 +642,9 @@ def _dominant(spectra: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return dominant, loudest
 
 
-def _notes_of(scene: Scene, name: str) -> Notes:
+def _roll_of(scene: Scene, name: str, spectrogram: Spectrogram, n_frames: int) -> np.ndarray:
+    """Return the roll of an instrument; where the scene does not list it, it plays nothing."""
     listed = scene.notes is not None and name in scene.instruments
-    return scene.notes_of(name) if listed else Notes()
+    notes = scene.notes_of(name) if listed else Notes()
+    whose = f"{name!r} in {spectrogram.mixture!r}"
+    return notes_to_roll(notes, n_frames, spectrogram.frame_rate, whose=whose)
