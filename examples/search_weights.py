@@ -119,7 +119,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--n-jobs", type=int, default=2, help="trainings at a time")
     parser.add_argument("--out", default="search-weights-out", help="folder for what is written")
     parser.add_argument("--seed", type=int, default=0, help="other seeds compose other songs")
-    parser.add_argument("--quick", action="store_true", help="half a minute: only shows the way")
+    parser.add_argument("--quick", action="store_true", help="a minute: only shows the way")
     return parser.parse_args()
 
 

@@ -136,6 +136,30 @@ def test_the_best_cell_of_each_metric_is_marked(fitted):
     assert bold.get_text() == "4.00"
 
 
+def alike(estimator, X, y=None):
+    return {"si_sdri": 1.0 + X[0, 0] // 4, "note_onset_f1": 0.0}
+
+
+def test_nothing_is_the_best_of_what_is_alike():
+    display = SearchDisplay.from_estimator(search_by(GridSearchCV, GRID, scoring=alike)).plot()
+    for ax in display.axes_[0]:
+        assert patches(ax, "best") == []
+        assert "bold" not in {text.get_weight() for text in ax.texts}
+
+
+def test_colours_make_no_more_of_differences_than_folds_do(fitted):
+    separation, transcription = SearchDisplay.from_estimator(fitted).plot().axes_[0]
+    assert separation.collections[0].get_clim() == pytest.approx((1.6, 4.0))  # folds differ less
+
+    def close(estimator, X, y=None):
+        return estimator.dc_weight / 10 + X[0, 0] // 4  # by 0.1; folds by 0, 1 and 2
+
+    ax = SearchDisplay.from_estimator(search_by(GridSearchCV, GRID, scoring=close, refit=True))
+    low, high = ax.plot().axes_[0, 0].collections[0].get_clim()
+    assert (high - low, (low + high) / 2) == pytest.approx((2 * np.std([0, 1, 2]), 1.05))
+    assert transcription.collections[0].get_clim()[0] < 0.5
+
+
 def test_axes_can_be_chosen(fitted):
     display = SearchDisplay.from_estimator(fitted, "tr_weight", "dc_weight", ["note_onset_f1"])
     (ax,) = display.plot().axes_.flat
@@ -157,7 +181,7 @@ def test_other_parameters_are_at_their_best():
 def test_failed_candidates_are_hatched():
     search = search_by(GridSearchCV, GRID, fragile=True)
     for ax in SearchDisplay.from_estimator(search).plot().axes_[0]:
-        assert patches(ax, "failed") == [(2, 1)]
+        assert patches(ax, "no score") == [(2, 1)]
         assert (2, 1) not in cells(ax)
         assert ax.patches[0].get_hatch()
 
@@ -167,7 +191,7 @@ def test_what_was_not_tried_is_empty():
     (ax, _) = SearchDisplay.from_estimator(search).plot().axes_[0]
     assert len(cells(ax)) == 3
     assert (~ax.collections[0].get_array().mask).sum() == 3
-    assert patches(ax, "failed") == []
+    assert patches(ax, "no score") == []
 
 
 def test_values_may_be_anything():
@@ -242,7 +266,7 @@ def test_a_line_is_the_best_over_the_others(fitted):
 def test_a_line_says_where_it_failed():
     search = search_by(GridSearchCV, {**GRID, "tr_weight": [2]}, fragile=True)
     (ax, _) = SearchDisplay.from_estimator(search).plot().axes_[0]
-    assert marks(ax, "failed") == [[2, 0]]
+    assert marks(ax, "no score") == [[2, 0]]
 
 
 def test_many_numbers_are_drawn_to_scale():

@@ -337,6 +337,12 @@ class TestTables:
         assert "| a | **0.500** [0.500, 0.500] |" in text
         assert "| b | 0.000 [0.000, 0.000] |" in text
 
+    def test_nothing_is_the_best_of_what_is_printed_alike(self):
+        values = [[0.5, 0.5], [0.50001, 0.50001]]
+        assert "**" not in known(values, metric="frame_f1").to_markdown()
+        apart = known([*values, [0.4, 0.4]], metric="frame_f1", systems=("a", "b", "c"))
+        assert apart.to_markdown().count("**") == 2
+
     def test_one_song_has_no_interval(self):
         text = known([[1, 2]], songs=["it", "it"], systems=("a",)).to_markdown()
         assert "| a | **1.50** |" in text

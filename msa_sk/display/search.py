@@ -22,7 +22,7 @@ _LONGEST_LABEL = 32
 _ROW_INCHES = 10.0  # panels that are wider together stand below each other
 # Cells.
 _FAILED: dict[str, Any] = {
-    "label": "failed",
+    "label": "no score",
     "facecolor": "0.93",
     "edgecolor": "0.6",
     "hatch": "////",
@@ -73,10 +73,11 @@ class SearchDisplay(Display):
     """The scores of a search over one or two of its parameters: a panel for each metric.
 
     Two parameters make a heat map, with each cell's mean over folds and its standard deviation;
-    one makes a line, with a thin line for each fold. A cell has the best candidate, by the
-    panel's own metric, that differs in nothing but other parameters. Cells whose candidate
-    failed in a fold are hatched, cells that were not tried are empty. More than 12 numbers, as
-    in a random search, are drawn to scale, as points. Use `from_estimator`.
+    colours span twice the largest of these, or more. One makes a line, with a thin line for each
+    fold. A cell has the best candidate, by the panel's own metric, that differs in nothing but
+    other parameters. Cells whose candidate has no score in a fold are hatched, those that were
+    not tried are empty. More than 12 numbers, as in a random search, are drawn to scale, as
+    points. Use `from_estimator`.
 
     Parameters
     ----------
@@ -246,7 +247,10 @@ class SearchDisplay(Display):
         mean, spread = scores.mean, scores.folds.std(axis=2)
         y_edges, x_edges = (np.arange(n + 1) - 0.5 for n in mean.shape)
         values = np.ma.masked_invalid(mean)
-        mesh = ax.pcolormesh(x_edges, y_edges, values, cmap="viridis", edgecolors="white")
+        low, high = _colour_range(mean, spread)
+        mesh = ax.pcolormesh(
+            x_edges, y_edges, values, cmap="viridis", edgecolors="white", vmin=low, vmax=high
+        )
         has_spread = scores.folds.shape[2] > 1
         for i, j in np.argwhere(~np.isnan(mean)):
             brightness = np.dot(mesh.cmap(mesh.norm(mean[i, j]))[:3], [0.3, 0.59, 0.11])
@@ -274,7 +278,7 @@ class SearchDisplay(Display):
         points = ax.scatter(x[known], y[known], s=70, c=mean[known], cmap="viridis")
         bar = ax.figure.colorbar(points, ax=ax)
         bar.ax.tick_params(labelsize=8)
-        ax.plot(x[failed], y[failed], "x", color="0.5", label="failed" if failed.any() else "")
+        ax.plot(x[failed], y[failed], "x", color="0.5", label="no score" if failed.any() else "")
         if scores.best:
             _mark_best(ax, x[scores.best], y[scores.best])
         if self.refitted:
@@ -291,7 +295,7 @@ class SearchDisplay(Display):
         ax.plot(x, mean, color=BLUE, marker="o", markersize=4, label="mean")
         if failed.any():
             bottom = ax.get_xaxis_transform()
-            ax.plot(x[failed], 0 * x[failed], "x", color="0.5", label="failed", transform=bottom)
+            ax.plot(x[failed], 0 * x[failed], "x", color="0.5", label="no score", transform=bottom)
         if scores.best:
             _mark_best(ax, x[scores.best[1]], mean[scores.best[1]])
         if self.refitted and not failed[self.refitted[1]]:
@@ -406,7 +410,10 @@ def _sort_into(
     table = np.full((*shape, folds.shape[1]), np.nan)
     table[rows[order], columns[order]] = folds[order]
     last = order[-1]
-    return SearchScores(table, None if np.isnan(mean[last]) else (rows[last], columns[last]))
+    known = mean[~np.isnan(mean)]
+    nothing_differs = len(known) > 1 and np.ptp(known) == 0
+    is_known = not np.isnan(mean[last]) and not nothing_differs
+    return SearchScores(table, (rows[last], columns[last]) if is_known else None)
 
 
 # ------------------------------------------------------------------------------ the drawing
@@ -415,6 +422,19 @@ def _sort_into(
 def _digits(metric: str) -> str:
     ours, _ = split_name(metric)
     return ".3g" if not ours else ".2f" if is_in_db(ours) else ".3f"
+
+
+def _colour_range(mean: np.ndarray, spread: np.ndarray) -> tuple[float, float]:
+    """Return the scores of the ends of the colour scale.
+
+    They are apart by twice the largest deviation of folds, or more, so that what differs less than
+    folds do looks much alike.
+    """
+    if np.isnan(mean).all():
+        return 0.0, 1.0
+    low, high = float(np.nanmin(mean)), float(np.nanmax(mean))
+    more = max(0.0, 2 * float(np.nanmax(spread)) - (high - low)) / 2
+    return low - more, high + more
 
 
 def _set_ticks(ax: "Axes", which: str, axis: SearchAxis) -> None:

@@ -297,9 +297,9 @@ class Comparison:
     def to_markdown(self, path: str | os.PathLike | None = None) -> str:
         """Return one Markdown table per metric, systems down and instruments across.
 
-        A cell is the mean and its interval. The highest mean of a column is bold; a dagger marks
-        those that differ from it by a paired test. With a path, the text is written there too; the
-        folder must be there.
+        A cell is the mean and its interval. The highest mean of a column is bold, where means
+        differ; a dagger marks those that differ from it by a paired test. With a path, the text
+        is written there too; the folder must be there.
         """
         style = _Style(str, "**{}**", "{}", "†")
         tables = self._tables(style)
@@ -337,6 +337,10 @@ class Comparison:
                 column = {system: summary.get((metric, name, system)) for system in lines}
                 means = {s: row["mean"] for s, row in column.items() if row and row["n_songs"]}
                 best = max(means, key=means.__getitem__, default=None)
+                known = [row for row in column.values() if row and row["n_songs"]]
+                shown = {style.number(row, "mean") for row in known}
+                if len(known) > 1 and len(shown) == 1:
+                    best = None  # of what is alike to the last digit that is printed
                 for system, row in column.items():
                     is_other = (metric, name, frozenset((system, best))) in differ
                     lines[system].append(style.cell(row, system == best, is_other))
@@ -367,14 +371,17 @@ class _Style(NamedTuple):
     interval: str
     dagger: str
 
+    @staticmethod
+    def number(row: dict[str, Any], key: str) -> str:
+        """Return a number of a summary's row as text."""
+        digits = 2 if is_in_db(row["metric"]) else 3
+        return f"{round(row[key], digits) + 0.0:.{digits}f}"
+
     def cell(self, row: dict[str, Any] | None, is_best: bool, differs: bool) -> str:
         """Return a summary's row as text, a dash where there is no value."""
         if row is None or not row["n_songs"]:
             return "–"
-        digits = 2 if is_in_db(row["metric"]) else 3
-        mean, low, high = (
-            f"{round(row[key], digits) + 0.0:.{digits}f}" for key in ("mean", "low", "high")
-        )
+        mean, low, high = (self.number(row, key) for key in ("mean", "low", "high"))
         text = (self.best.format(mean) if is_best else mean) + (self.dagger if differs else "")
         if np.isnan(row["low"]):
             return text
