@@ -151,7 +151,7 @@ def _check_notes_within(scenes: Sequence[Scene], mixtures: Sequence[Mixture], na
                 n_late += n_after
                 late.append(f"{place}: {n_after} of {len(notes)} (it lasts {seconds:.2f} s)")
     if late:
-        more = f", and of {len(late) - 1} more" if len(late) > 1 else ""
+        more = f" (and {len(late) - 1} more like it)" if len(late) > 1 else ""
         warnings.warn(
             f"{n_late} notes begin after their mixture has ended: nothing is learnt from them, "
             f"and scores count them as missed. {late[0]}{more}.",

@@ -331,7 +331,7 @@ def test_notes_after_the_end_are_told(excerpt):
     with pytest.raises(NotesError, match=r"y\[1\], notes of 'piano': .* 4.00 s, got 2 that begin"):
         check(fine, late)
     with pytest.warns(
-        NotesWarning, match=r"^2 notes .* y\[0\], notes of 'piano': 1 of 2 .* 1 more"
+        NotesWarning, match=r"^2 notes .* y\[0\], notes of 'piano': 1 of 2 .* 1 more like it"
     ):
         check(some, some)
 
