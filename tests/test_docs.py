@@ -174,6 +174,7 @@ def test_the_template_of_a_reader_works(tmp_path):
     assert reader.validate() == []
 
 
+@pytest.mark.filterwarnings("ignore:.* mixtures (is a solo|are solos)")  # of half a second
 def test_loss_weights_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     page = LOSS_WEIGHTS.read_text("utf-8")
@@ -267,6 +268,7 @@ def test_the_page_on_hierarchies_runs(monkeypatch):
     np.testing.assert_allclose(top + rest, names["song"].audio, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.* mixtures (is a solo|are solos)")  # of half a second
 def test_the_page_on_scores_runs(monkeypatch):
     tiny = TINY | {"transformer": msa_sk.STFT(sample_rate=RATE, n_fft=256, hop_length=128)}
     for name in (
