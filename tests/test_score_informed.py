@@ -458,6 +458,7 @@ def test_the_chain_is_validated_and_searched(data):
 PAGE = ROOT / "docs" / "score_informed.md"
 
 
+@pytest.mark.filterwarnings("ignore:.* mixtures (is a solo|are solos)")  # of half a second
 def test_the_page_runs(monkeypatch):
     short = functools.partial(make_scenes, duration=0.5, sample_rate=RATE)
     monkeypatch.setattr(msa_sk.datasets, "make_scenes", short, False)

@@ -436,9 +436,9 @@ class Cerberus(NeuralEstimator):
                 "Give the wanted head a weight.",
             )
         self._check_separate_by()
-        name = type(self).__name__
-        body_named(self.body, f"{name}(body=)")
-        check_levels(self.body, self.n_layers, self.transformer_.n_bins, f"{name}(n_layers=)")
+        caller = type(self).__name__
+        body_named(self.body, f"{caller}(body=)")
+        check_levels(self.body, self.n_layers, self.transformer_.n_bins, f"{caller}(n_layers=)")
         separates, transcribes = (self._scene_tags()[n] for n in ("separates", "transcribes"))
         known = [
             i
