@@ -108,6 +108,7 @@ def test_each_pass_of_partial_fit_draws_anew(solos):
     assert losses[0] != losses[1]
 
 
+@pytest.mark.filterwarnings("ignore:.* mixtures are solos")  # folds are not mixed anew
 def test_a_sampler_is_searched_and_saved(solos, tmp_path):
     X_val, y_val = make_scenes(2, duration=1.0, sample_rate=RATE, random_state=1)
     search = GridSearchCV(
