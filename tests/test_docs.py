@@ -131,6 +131,7 @@ def test_own_data_runs(tmp_path, monkeypatch, capsys):
     assert own.instruments_ == ("guitar", "piano")
     assert own.n_iter_ == 1
     assert "valid_loss" in mixed.history_[0]
+    assert set(names["search"].best_params_) == {"sampler__gain_db"}
     assert (len(names["train"]), len(names["test"])) == (1, 1)
     printed = capsys.readouterr().out
     assert printed == "('piano', 'theremin')\n"  # and no problems
