@@ -52,9 +52,9 @@ def render(
     if not folder:
         raise SystemExit("Set MSA_SK_DATA to the folder that holds midi/ and soundfonts/.")
     files = sorted(Path(folder).glob("midi/*/*.mid"))[:n_songs]
-    names = [file.stem for file in files]
-    # By its name a song is kept apart in training and in test, its recast versions too.
-    assert len(set(names)) == len(names), "two songs have one name"
+    # By its name a song, and what it is recast as, is for training or for tests.
+    assert len({file.stem for file in files}) == len(files), "two songs have one name"
+    assert len({file.read_bytes() for file in files}) == len(files), "a song is there twice"
     soundfont = next(Path(folder).glob("soundfonts/*.sf2"))
     if families:
         seed = variation["random_state"]

@@ -80,12 +80,22 @@ def test_a_network_is_known_by_all_that_made_it(monkeypatch):
     assert len(titles) == 4
 
 
-def test_two_songs_of_one_name_are_refused(tmp_path, monkeypatch):
-    for folder in ("a", "b"):
-        (tmp_path / "midi" / folder).mkdir(parents=True)
-        (tmp_path / "midi" / folder / "song.mid").touch()
+@pytest.mark.parametrize(
+    ("names", "texts", "told"),
+    [
+        (("a/song", "b/song"), "12", "two songs have one name"),
+        (("a/song", "b/copy"), "11", "a song is there twice"),
+    ],
+)
+def test_songs_that_could_be_trained_on_and_tested_are_refused(
+    tmp_path, monkeypatch, names, texts, told
+):
+    for name, text in zip(names, texts, strict=True):
+        file = tmp_path / "midi" / f"{name}.mid"
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
     monkeypatch.setenv("MSA_SK_DATA", str(tmp_path))
-    with pytest.raises(AssertionError, match="two songs have one name"):
+    with pytest.raises(AssertionError, match=told):
         render(("piano",), tmp_path)
 
 
