@@ -39,7 +39,7 @@ from torch.nn.functional import normalize, one_hot
 from torch.utils.data import DataLoader
 
 from benchmarks._report import conclude, parse_arguments, race, write_report
-from msa_sk import Cerberus
+from msa_sk import Cerberus, Mixture, Notes, Scene
 from msa_sk.datasets import make_scenes
 from msa_sk.models.cerberus import PRESETS
 from msa_sk.neural.allocator import keep_large_buffers
@@ -257,7 +257,10 @@ def fitted(
         device="cpu",
         random_state=seed,
     )
-    cerberus.fit(noise.sum(axis=1), noise)
+    names = tuple(f"source_{i}" for i in range(n_sources))
+    notes = (Notes([0.0], [0.1], [60]),) * n_sources
+    mixture = Mixture(noise.sum(axis=1)[0], 16000)
+    cerberus.fit([mixture], [Scene(names, 16000, noise[0], notes)])
     generator = torch.Generator().manual_seed(seed)
     bound = size.hidden_size**-0.5
     with torch.no_grad():

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from msa_sk.audio import write_audio
+from msa_sk.clips import Clip
+from msa_sk.notes import Notes
 from msa_sk.records import Mixture, Scene
 from msa_sk.testing.asserting import assert_same, refuses
 from msa_sk.testing.scenes import INSTRUMENTS, as_mixture, toy_sources
@@ -79,24 +81,32 @@ def check_arrays_and_paths_equal_mixtures(subject: Subject) -> None:
 
 
 def check_fit_takes_arrays_and_files(subject: Subject) -> None:
-    """`fit` learns the same from records, arrays and files."""
+    """`fit` learns the same from records, arrays and files.
+
+    What transcribes needs notes, which arrays do not hold: for it, records are of files.
+    """
     sources, rate = _equal_lengths(subject), subject.rate
     mixes = sources.sum(axis=1)
     unnamed = tuple(f"source_{i}" for i in range(2))
+    note = Notes(np.zeros(1), np.array([0.1]), np.array([60]))
+    notes = (note, note) if subject.tags.transcribes else None
     records = [Mixture(audio, rate) for audio in mixes]
-    truth = [Scene(unnamed, rate, one) for one in sources]
+    truth = [Scene(unnamed, rate, one, notes) for one in sources]
     expected = subject.fresh().fit(records, truth).predict(records)
-    from_arrays = subject.fresh().fit(mixes, sources)
-    assert_same(from_arrays.predict(records), expected, "fitted to arrays", _TOLERANCE)
+    if notes is None:
+        from_arrays = subject.fresh().fit(mixes, sources)
+        assert_same(from_arrays.predict(records), expected, "fitted to arrays", _TOLERANCE)
     with _folder() as folder:
         X = [_write(folder / f"{i}.wav", audio, rate) for i, audio in enumerate(mixes)]
-        y = [
+        y: list = [
             {
                 name: _write(folder / f"{i} {name}.wav", audio, rate)
                 for name, audio in zip(unnamed, one, strict=True)
             }
             for i, one in enumerate(sources)
         ]
+        if notes is not None:
+            y = [Scene(unnamed, rate, tuple(map(Clip, one.values())), notes) for one in y]
         from_files = subject.fresh().fit(X, y)
     assert_same(from_files.predict(records), expected, "fitted to files", _TOLERANCE)
 

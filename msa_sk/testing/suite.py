@@ -80,11 +80,6 @@ EXEMPTIONS = (
         ),
     ),
     Exemption(
-        "it transcribes: arrays hold no notes to learn from",
-        lambda subject: subject.tags.transcribes,
-        ("check_fit_takes_arrays_and_files",),
-    ),
-    Exemption(
         "its tags do not say additive: the sources need not add up to the mixture",
         lambda subject: not subject.tags.additive,
         ("check_sources_add_up",),

@@ -29,7 +29,20 @@ class HalvesFiles(Crossover):
 
 
 @breaks("check_fit_takes_arrays_and_files", "fitted to files")
+class SwapsFiles(Crossover):
+    def fit(self, X, y=None):
+        if isinstance(y[0].sources, tuple):
+            y = [replace(one, sources=one.sources[::-1]) for one in y]
+        return super().fit(X, y)
+
+
+@breaks("check_fit_takes_arrays_and_files", "fitted to files")
 class SwapsDicts(Crossover):
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transcribes = False  # a dict of sounds has no notes
+        return tags
+
     def fit(self, X, y=None):
         if isinstance(y[0], dict):
             y = [dict(zip(one, reversed(one.values()), strict=True)) for one in y]
