@@ -31,7 +31,7 @@ from benchmarks._chapter3 import (
 )
 from benchmarks._fits import Direction, compare_scores, overall, verdicts
 from benchmarks._report import finish, parse_arguments, rows_table
-from benchmarks._songs import Songs, solos_of_each, songs_in
+from benchmarks._songs import Songs, solos, songs_in
 from benchmarks.table_3_1 import CLUSTERS
 from msa_sk.datasets import MAPS, GuitarSet, make_scenes, mix_incoherent
 from msa_sk.metrics import Comparison
@@ -105,7 +105,7 @@ def compose(n_songs: int) -> Songs:
 
 def make_tests(songs: Songs, size: Size) -> dict[str, Songs]:
     """Return excerpts of each instrument alone, and mixed incoherently."""
-    alone = {name: solos_of_each(songs, [name], PER_COMPOSED_SONG) for name in INSTRUMENTS}
+    alone = {name: solos(songs, [name], PER_COMPOSED_SONG) for name in INSTRUMENTS}
     X, y = (sum(each, []) for each in zip(*alone.values(), strict=True))
     return alone | {"mixed": mix_incoherent(X, y, size.n_test, random_state=0)}
 

@@ -6,8 +6,8 @@ instruments; it is tested on coherent ones: excerpts of 5 s of songs that hold a
 instruments, in which each begins at least 3 notes, with nothing else in the mixture.
 Cross-validated by song: every song is tested on once, by networks that have not heard it. Drums
 are scored by the onsets of their notes alone. What one more source does is told by the excerpts in
-which all five instruments play, of which some are left out. Intervals draw songs, not networks; of
-so few songs those of 95 % hold the truth in nine cases out of ten.
+which all five instruments play, of which some are left out. Intervals draw songs, not networks,
+and are a little too narrow, as a bootstrap of few songs is.
 
 Nothing is claimed but that all runs; the table says which of the paper's directions are found.
 

@@ -337,7 +337,7 @@ class SceneEstimator(BaseEstimator):
         """Return the mean SI-SDR improvement in dB or, of a mere transcriber, onset F1.
 
         Where all but one of the true sources are silent, the mixture is that source, and no
-        estimate is better: -80 dB is usual, and a few such solos decide the mean. A
+        estimate is better: scores are far below 0 dB, and a few such solos decide the mean. A
         SilenceWarning counts them; leave them out, or score by ``get_scorer("si_sdr")``.
 
         Parameters
