@@ -15,9 +15,7 @@ _EPSILON = 1e-6  # of a frame: seconds times a rate are rarely whole to the last
 N_PITCHES = HIGHEST_PITCH - LOWEST_PITCH + 1
 
 
-def notes_to_roll(
-    notes: Notes, n_frames: int, frame_rate: float, start: int = 0, whose: str = ""
-) -> np.ndarray:
+def notes_to_roll(notes: Notes, n_frames: int, frame_rate: float, start: int = 0) -> np.ndarray:
     """Return the piano roll of one instrument.
 
     A note lights frames ``round(onset * frame_rate)`` up to, not including,
@@ -32,8 +30,6 @@ def notes_to_roll(
         In Hz.
     start : int, default=0
         The frame that the roll begins with, of the frames that notes are counted in.
-    whose : str, default=""
-        What the warning calls them: an instrument, and of which scene.
 
     Returns
     -------
@@ -43,7 +39,7 @@ def notes_to_roll(
     roll = np.zeros((N_PITCHES, n_frames), np.float32)
     on_keys = in_rolls(notes)
     if not on_keys.all():
-        warn_of_left_out(np.sum(~on_keys), whose)
+        warn_of_left_out(np.sum(~on_keys))
     first = np.round(notes.onset * frame_rate).astype(int)
     last = np.maximum(first + 1, np.round(notes.offset * frame_rate).astype(int))
     first, last = np.maximum(first - start, 0), last - start
