@@ -21,7 +21,7 @@ from msa_sk.exceptions import (
     ParameterError,
 )
 from msa_sk.midi import read_midi
-from msa_sk.records import examples_of, unknown_name
+from msa_sk.records import examples_of, stack_sources, unknown_name
 
 RATE = 16000
 
@@ -549,6 +549,16 @@ def test_the_residual_is_what_the_sources_leave(channels):
     np.testing.assert_allclose(scene.residual(mixture), rest, atol=1e-6)
     nothing = Scene([], RATE, np.zeros((0, *channels, RATE)))
     np.testing.assert_array_equal(nothing.residual(mixture), mixture.read())
+
+
+def test_a_source_of_another_shape_is_named_by_its_file(tmp_path):
+    write_audio(tmp_path / "piano.wav", np.zeros((2, 10)), RATE)
+    scene = Scene(("piano",), RATE, (tmp_path / "piano.wav",))
+    message = r"source 'piano' of .*piano.wav: expected shape .10,., .* got shape .2, 10.\."
+    with pytest.raises(AudioError, match=message):
+        stack_sources(scene, ["piano"], np.zeros(10))
+    with pytest.raises(AudioError, match=r"^source 'piano' of Scene.piano; 0.0 s at"):
+        stack_sources(Scene(("piano",), RATE, np.zeros((1, 2, 10))), ["piano"], np.zeros(10))
 
 
 def test_the_residual_of_another_mixture_is_refused():
