@@ -161,14 +161,15 @@ def finish(
     tables : sequence of str, default=()
         Markdown to read instead of the rows.
     """
-    note = "\n\n".join(doc.strip().split("\n\n")[1:-1])
+    seconds = time.monotonic() - start
+    note = "\n\n".join([_duration(seconds), *doc.strip().split("\n\n")[1:-1]])
     if arguments.size == "tiny":
         note = f"**This size shows that all runs. Its figures and verdicts mean nothing.** {note}"
     path = write_report(
         name,
         arguments,
         rows,
-        time.monotonic() - start,
+        seconds,
         packages=("skorch", "librosa", "pyfluidsynth"),
         note=note,
         seeds=seeds,
@@ -211,6 +212,13 @@ def _as_markdown(report: Mapping[str, Any], note: str, tables: str | None) -> st
         f"# {report['name']}, {report['size']}\n\n`{report['command']}` on {report['processor']}; "
         f"{versions}.\n\n{note}\n\n{tables or rows_table(report['rows'])}"
     ).replace("\n\n\n\n", "\n\n")
+
+
+def _duration(seconds: float) -> str:
+    return (
+        f"The run that wrote this took {seconds / 60:.1f} minutes, without what runs before it had"
+        " trained and scored."
+    )
 
 
 def _text(value: Any) -> str:
