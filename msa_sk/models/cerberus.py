@@ -22,11 +22,11 @@ from msa_sk.neural.bodies import BODIES, body_maker, body_named, check_levels
 from msa_sk.neural.data import Example, LevelledSTFT, SceneDataset, collate, some_examples
 from msa_sk.neural.estimator import NeuralEstimator
 from msa_sk.neural.parameters import CHAPTER_2
-from msa_sk.neural.truth import check_taught
+from msa_sk.neural.truth import check_taught, warn_of_lost_notes
 from msa_sk.nn.cerberus import CerberusLoss, CerberusModule
 from msa_sk.notes import Notes
 from msa_sk.records import Scene
-from msa_sk.rolls import N_PITCHES, in_rolls, notes_to_roll, warn_of_left_out
+from msa_sk.rolls import N_PITCHES, in_rolls, notes_to_roll
 from msa_sk.spectral import STFT, Spectrogram, channel_rms
 from msa_sk.windows import Heads
 
@@ -456,7 +456,7 @@ class Cerberus(NeuralEstimator):
                 "Give the truth that the weights ask for.",
             )
         if self.tr_weight > 0:
-            _warn_of_unteachable(scenes, name)
+            warn_of_lost_notes(scenes, name)
         return [items[i] for i in known], [scenes[i] for i in known]
 
     def _check_learnt(self, scenes: Sequence[Scene], start: dict[str, Any] | None = None) -> None:
@@ -650,16 +650,3 @@ def _roll_of(scene: Scene, name: str, spectrogram: Spectrogram, n_frames: int) -
     notes = scene.notes_of(name) if listed else Notes()
     on_keys = notes.select(in_rolls(notes))  # others were warned of
     return notes_to_roll(on_keys, n_frames, spectrogram.frame_rate)
-
-
-def _warn_of_unteachable(scenes: Sequence[Scene], name: str) -> None:
-    """Warn, once for all scenes, of notes that rolls do not have."""
-    lost = {
-        f"{instrument!r} in {name}[{i}]": int(np.sum(~in_rolls(notes)))
-        for i, scene in enumerate(scenes)
-        for instrument, notes in zip(scene.instruments, scene.notes or (), strict=False)
-    }
-    places = [place for place, n_notes in lost.items() if n_notes]
-    if places:
-        more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-        warn_of_left_out(sum(lost.values()), places[0] + more)

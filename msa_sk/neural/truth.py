@@ -1,9 +1,12 @@
-"""Whether there is the truth that each head of a network learns from."""
+"""Whether there is the truth that each head of a network learns from, and what it leaves out."""
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from msa_sk.exceptions import InputError
 from msa_sk.records import Scene
+from msa_sk.rolls import in_rolls, warn_of_left_out
 
 
 def check_taught(scenes: Sequence[Scene], parts: Mapping[str, str], has_all: bool) -> None:
@@ -41,3 +44,16 @@ def check_taught(scenes: Sequence[Scene], parts: Mapping[str, str], has_all: boo
         "none",
         f"Give {missing}{without}.",
     )
+
+
+def warn_of_lost_notes(scenes: Sequence[Scene], name: str) -> None:
+    """Warn, once for all scenes, of notes that rolls do not have."""
+    lost = {
+        f"{instrument!r} in {name}[{i}]": int(np.sum(~in_rolls(notes)))
+        for i, scene in enumerate(scenes)
+        for instrument, notes in zip(scene.instruments, scene.notes or (), strict=False)
+    }
+    places = [place for place, n_notes in lost.items() if n_notes]
+    if places:
+        more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+        warn_of_left_out(sum(lost.values()), places[0] + more)
