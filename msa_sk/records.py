@@ -548,7 +548,7 @@ def stack_sources(
             continue
         source = scene.source(name)
         if abs(source.shape[-1] - audio.shape[-1]) > 1 or source.ndim > audio.ndim:
-            clips = clips_of(scene.sources[scene.instruments.index(name)])
+            clips = clips_of(scene.sources[scene._index(name)])
             where = " + ".join(str(clip.path) for clip in clips) if clips else repr(scene)
             raise AudioError(
                 f"source {name!r} of {where}",

@@ -1,6 +1,7 @@
 """Cerberus: its loss against the paper's equations, and what each head and weight does."""
 
 import pickle
+import warnings
 from contextlib import suppress
 from dataclasses import replace
 
@@ -593,3 +594,8 @@ def test_notes_outside_rolls_are_told_once_with_their_scene(data):
     with pytest.warns(NotesWarning, match=message) as caught:
         Cerberus(**TINY, validation_fraction=0).fit(X, [*low, *y[2:]])
     assert sum(issubclass(one.category, NotesWarning) for one in caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", NotesWarning)  # of what nobody asked for
+        Cerberus(**TINY, instruments=y[0].instruments[1:], validation_fraction=0).fit(
+            X, low + y[2:]
+        )

@@ -456,7 +456,7 @@ class Cerberus(NeuralEstimator):
                 "Give the truth that the weights ask for.",
             )
         if self.tr_weight > 0:
-            warn_of_lost_notes(scenes, name)
+            warn_of_lost_notes(scenes, self.instruments_, name)
         return [items[i] for i in known], [scenes[i] for i in known]
 
     def _check_learnt(self, scenes: Sequence[Scene], start: dict[str, Any] | None = None) -> None:

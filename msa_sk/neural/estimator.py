@@ -203,7 +203,7 @@ class NeuralEstimator(CallbackSupportMixin, WindowedEstimator):
             If `validation_fraction` can hold nothing out, as of one song, or nothing is held out
             and `patience` would look at it.
         NotesWarning
-            If some notes begin after their mixture has ended.
+            If some notes begin after their mixture has ended, or have pitches that rolls do not.
         SkippedWarning
             If examples were left out.
         """

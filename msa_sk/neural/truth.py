@@ -46,12 +46,13 @@ def check_taught(scenes: Sequence[Scene], parts: Mapping[str, str], has_all: boo
     )
 
 
-def warn_of_lost_notes(scenes: Sequence[Scene], name: str) -> None:
-    """Warn, once for all scenes, of notes that rolls do not have."""
+def warn_of_lost_notes(scenes: Sequence[Scene], instruments: Sequence[str], name: str) -> None:
+    """Warn, once for all scenes, of notes of some instruments that rolls do not have."""
     lost = {
         f"{instrument!r} in {name}[{i}]": int(np.sum(~in_rolls(notes)))
         for i, scene in enumerate(scenes)
         for instrument, notes in zip(scene.instruments, scene.notes or (), strict=False)
+        if instrument in instruments
     }
     places = [place for place, n_notes in lost.items() if n_notes]
     if places:
