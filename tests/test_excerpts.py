@@ -107,6 +107,21 @@ def test_a_song_without_a_wanted_instrument_gives_nothing():
     assert [mixture.group for mixture in X] == ["both"]
 
 
+@pytest.mark.parametrize("solo", [False, True])
+def test_a_song_without_any_wanted_instrument_gives_nothing(tmp_path, solo):
+    notes = notes_at([0.0, 1.0])
+    wanted = song(piano=notes, guitar=notes, group="wanted")
+    mixture, scene = song(drums=notes, strings=notes, group="other")
+    paths = [tmp_path / f"{name}.wav" for name in scene.instruments]
+    for path, source in zip(paths, scene.sources, strict=True):
+        write_audio(path, source, RATE)
+    in_files = Scene(scene.instruments, RATE, tuple(map(Clip, paths)), scene.notes)
+    rules = Excerpts(5.0, 5.0, min_notes=2, instruments=["piano", "guitar"], solo=solo)
+    for other in ((mixture, scene), (mixture, in_files)):
+        X, _ = apply(rules, other, wanted)
+        assert {one.group for one in X} == {"wanted"}
+
+
 def test_wanted_instruments_are_mixed_anew():
     piano = notes_at([0.0, 1.0])
     mixture, scene = song(piano=piano, drums=Notes(), guitar=piano)

@@ -266,6 +266,8 @@ class Excerpts(BaseEstimator):
         n_starts = int(np.floor((mixture.duration - self.duration) / hop + 1e-9)) + 1
         starts = np.arange(n_starts) * hop
         present = [name for name in scene.instruments if name in names]
+        if not present:
+            return []  # and there is nothing to mix
         sounds = cache(lambda name: self._sounds(scene, name, starts))
         plays = {name: sounds(name) for name in present}
         if self.hierarchy is not None:
