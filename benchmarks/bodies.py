@@ -24,7 +24,7 @@ from skorch.callbacks import Callback
 
 from benchmarks._chapter3 import INSTRUMENTS, Fold, lessons, make_folds
 from benchmarks._fits import compare_scores
-from benchmarks._report import parse_arguments, write_report
+from benchmarks._report import finish, parse_arguments, rows_table
 from benchmarks._songs import Songs, songs_in
 from benchmarks.table_3_1 import test_set
 from msa_sk import Cerberus, MixtureBaseline
@@ -109,18 +109,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     scores = {name: [sum((one.scores for one in of[name]), ())] for name in names}
     comparison = compare_scores(scores, *songs_in(tests))
-    print(comparison.to_markdown())
-    rows = [{**row, **sizes_of(of[row["system"]])} for row in comparison.summary()]
-    note = " ".join(__doc__.split("\n\n")[1].split())
-    path = write_report(
-        "bodies",
-        arguments,
-        rows,
-        time.monotonic() - start,
-        packages=("skorch", "librosa", "pyfluidsynth"),
-        note=f"{note} Here each trained for {size.seconds:g} s.",
-    )
-    print(f"Written: {path}")
+    sizes = {name: sizes_of(of[name]) for name in names}
+    rows = [{**row, **sizes[row["system"]]} for row in comparison.summary()]
+    tables = [
+        f"Here each trained for {size.seconds:g} s.\n",
+        comparison.to_markdown(),
+        rows_table([{"system": name, **sizes[name]} for name in BODIES]),
+    ]
+    finish("bodies", __doc__, arguments, rows, start, tables)
     if arguments.size != "tiny":
         check(rows)
 
