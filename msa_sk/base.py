@@ -515,10 +515,17 @@ class SpectralEstimator(SceneEstimator):
 
     def _begin_fit(self, X: Any) -> list[Spectrogram]:
         seen = [item for item in X if isinstance(item, Spectrogram)] if _is_iterable(X) else []
+        transformer = getattr(self, "transformer", None)
         if seen:
             self.transformer_ = STFT(**seen[0].settings)
+            if transformer and transformer.get_params() != seen[0].settings:
+                raise ParameterError(
+                    f"{type(self).__name__}(transformer=)",
+                    f"None, or the STFT that made the Spectrograms, {self.transformer_}",
+                    repr(transformer),
+                    "Leave it out behind an STFT in a Pipeline, which takes its place.",
+                )
         else:
-            transformer = getattr(self, "transformer", None)
             self.transformer_ = clone(transformer) if transformer else self._default_transformer()
         self.transformer_.fit()
         self.sample_rate_ = self.transformer_.sample_rate

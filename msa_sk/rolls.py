@@ -55,9 +55,8 @@ def in_rolls(notes: Notes) -> np.ndarray:
 
 def warn_of_left_out(n_notes: int, whose: str = "") -> None:
     """Warn, with a NotesWarning, of so many notes that rolls do not have."""
-    of = f" of {whose}" if whose else ""
     warnings.warn(
-        f"{n_notes} notes{of} outside MIDI pitches {LOWEST_PITCH} to {HIGHEST_PITCH} left the "
+        f"{n_notes} notes{whose} outside MIDI pitches {LOWEST_PITCH} to {HIGHEST_PITCH} left the "
         "piano roll; Notes keep them.",
         NotesWarning,
         stacklevel=3,

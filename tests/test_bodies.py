@@ -410,6 +410,32 @@ class Fails(FrameByFrame):
         return self.linear(frames.mT)
 
 
+class HearsPadding(FrameByFrame):
+    """A recurrent body as one would first write it."""
+
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.lstm = nn.LSTM(self.n_features, self.n_features // 2, 1, True, True, 0, True)
+
+    def forward(self, frames, lengths):
+        return self.lstm(super().forward(frames, lengths))[0]
+
+
+class IsMean(FrameByFrame):
+    def forward(self, frames, lengths):
+        return super().forward(frames, lengths).mean(dim=1, keepdim=True).expand(-1, 64, -1)
+
+
+class InDouble(FrameByFrame):
+    def forward(self, frames, lengths):
+        return super().forward(frames, lengths).double()
+
+
+class NotANumber(FrameByFrame):
+    def forward(self, frames, lengths):
+        return super().forward(frames, lengths) * float("nan")
+
+
 class FewSizes(FrameByFrame):
     def __init__(self, n_inputs, hidden_size):
         super().__init__(n_inputs, hidden_size, 1, 0.0, False)
@@ -423,6 +449,10 @@ class FewSizes(FrameByFrame):
         (Narrow, r"Narrow to make features \(2, 64, 8\) of .* got \(2, 64, 7\)"),
         (Fewer, r"features \(2, 64, 8\) of frames \(2, 64, 129\), got \(2, 32, 8\)"),
         (Several, "got a tuple"),
+        (HearsPadding, "the same features whatever follows `lengths` frames, got .* differ by"),
+        (IsMean, "the same features whatever follows `lengths` frames, got .* differ by"),
+        (InDouble, "finite features in torch.float32, got torch.float64"),
+        (NotANumber, "finite features in torch.float32, got NaN or infinity"),
         (Fails, "got RuntimeError: mat1 and mat2 shapes"),
         (FewSizes, "FewSizes.n_inputs, hidden_size, n_layers, .* got TypeError: "),
     ],
@@ -482,7 +512,7 @@ def test_another_process_learns_of_the_body_with_the_estimator(data):
 
 @pytest.mark.usefixtures("_own_register")
 def test_a_body_is_a_class_with_a_name_of_its_own():
-    for name in ("blstm", 3, None):
+    for name in ("blstm", "", 3, None):
         with pytest.raises(ParameterError, match=r"register_body\(name\): expected a str"):
             register_body(name)
     for cls in (FrameByFrame(3, 2, 1, 0.0, False), dict, "unet"):

@@ -337,6 +337,15 @@ def test_parameters_are_checked_when_applied(wrong):
         apply(Excerpts(**wrong), song(piano=Notes()))
 
 
+@pytest.mark.parametrize("wrong", [{"duration": 1e-9}, {"hop": 1e-5}])
+def test_what_is_less_than_a_sample_is_refused(wrong):
+    (name, _), *_ = wrong.items()
+    with pytest.raises(
+        ParameterError, match=rf"Excerpts\({name}=\): expected at least a sample: 0.000125 s at"
+    ):
+        apply(Excerpts(min_notes=0, **wrong), song(piano=notes_at([0.0])))
+
+
 def test_what_cannot_be_cut_is_refused():
     mixture, scene = song(piano=Notes(), guitar=Notes())
     with pytest.raises(InputError, match="a scene with notes"):

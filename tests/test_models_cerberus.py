@@ -590,7 +590,7 @@ def test_notes_outside_rolls_are_told_once_with_their_scene(data):
     X, y = data
     low = [replace(scene, notes=(Notes([0.0], [0.5], [12]), *scene.notes[1:])) for scene in y[:2]]
     name = y[0].instruments[0]
-    message = rf"^2 notes of {name!r} in y\[0\] and 1 more outside MIDI"
+    message = rf"^2 notes, the first of {name!r} in y\[0\], outside MIDI"
     with pytest.warns(NotesWarning, match=message) as caught:
         Cerberus(**TINY, validation_fraction=0).fit(X, [*low, *y[2:]])
     assert sum(issubclass(one.category, NotesWarning) for one in caught) == 1

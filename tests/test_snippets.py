@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_predict, cross_val_score
 from sklearn.pipeline import Pipeline
 
@@ -9,6 +10,7 @@ import msa_sk
 from msa_sk import STFT, Cerberus, Clip, Mixture, NMFSeparator, Notes
 from msa_sk.audio import read_audio, write_audio
 from msa_sk.datasets import make_scenes
+from msa_sk.exceptions import ParameterError
 from msa_sk.metrics import SceneScorer, compare, get_scorer
 
 TINY = {"hidden_size": 8, "n_layers": 1, "max_epochs": 1, "random_state": 0}
@@ -54,6 +56,16 @@ def test_pipeline_equals_transformer_byte_for_byte(data):
         for one, other in zip(pipeline.predict(X), alone.predict(X), strict=True):
             np.testing.assert_array_equal(one.sources, other.sources)
         assert pipeline.score(X, y) == alone.score(X, y)
+
+
+@pytest.mark.parametrize("system", [NMFSeparator(4), Cerberus(**TINY)])
+def test_a_transformer_besides_that_of_a_pipeline_is_refused(data, system):
+    X, y = data
+    system = clone(system).set_params(transformer=STFT(n_fft=256, hop_length=64))
+    pipeline = Pipeline([("stft", STFT(n_fft=512, hop_length=128)), ("separate", system)])
+    with pytest.raises(ParameterError, match=r"\(transformer=\): .* got STFT.*n_fft=256.*Leave"):
+        pipeline.fit(X, y)
+    pipeline.set_params(separate__transformer=STFT(n_fft=512, hop_length=128)).fit(X, y)
 
 
 def test_systems_compete_in_one_grid(data):

@@ -183,7 +183,8 @@ class Excerpts(BaseEstimator):
         Raises
         ------
         ParameterError
-            If a parameter is out of range, or more instruments must play than are wanted.
+            If a parameter is out of range, `duration` or `hop` is less than a sample, or more
+            instruments must play than are wanted.
         InputError
             If a scene lacks the notes that are counted, or the sources that are measured or
             mixed anew.
@@ -207,6 +208,7 @@ class Excerpts(BaseEstimator):
             for field in needed:
                 if getattr(scene, field) is None:
                     raise InputError(f"y[{i}]", f"a scene with {field}", "None", "Leave it out.")
+            self._check_samples(mixture.rate)
             group = i if mixture.group is None else mixture.group
             songs.append((replace(mixture, group=group), self._without_quiet_notes(scene)))
         found = [cut for song in songs for cut in self._find(*song, names, n_wanted)]
@@ -226,6 +228,17 @@ class Excerpts(BaseEstimator):
             for mixture, scene, start in found
         ]
         return [mixture for mixture, _ in cuts], [scene for _, scene in cuts]
+
+    def _check_samples(self, rate: int) -> None:
+        """Refuse what is shorter than a sample: no excerpts, or as many as there is memory."""
+        for name, seconds in (("duration", self.duration), ("hop", self.hop)):
+            if seconds is not None and seconds * rate < 1:
+                raise ParameterError(
+                    f"Excerpts({name}=)",
+                    f"at least a sample: {1 / rate:g} s at {rate} Hz",
+                    f"{seconds:g} s",
+                    "It is in seconds.",
+                )
 
     def _wanted(self, scenes: Sequence[Scene]) -> tuple[str, ...]:
         names = check_instruments(self.instruments, names_in(scenes))

@@ -181,7 +181,8 @@ class Cerberus(NeuralEstimator):
     instruments : sequence of str, default=None
         What to look for; None takes all names in y, sorted, or those that the sampler draws.
     transformer : STFT, default=None
-        None is ``STFT()``: 16 kHz, 1024-point windows, hop 256 (section 3.3.4).
+        None is ``STFT()``: 16 kHz, 1024-point windows, hop 256 (section 3.3.4); behind an STFT
+        in a Pipeline, it is that one.
     warm_start : bool, default=False
         Begin from the weights of the fit before. With other `instruments`, only the body is
         kept, and the heads are made anew: so a saved model is tuned to other instruments.
@@ -447,13 +448,9 @@ class Cerberus(NeuralEstimator):
             or (transcribes and scene.notes is not None)
         ]
         if not known:
+            truth = " or ".join(["sources"] * separates + ["notes"] * transcribes)
             raise InputError(
-                name,
-                "a scene whose "
-                + " or ".join(["sources"] * separates + ["notes"] * transcribes)
-                + " are known",
-                "none",
-                "Give the truth that the weights ask for.",
+                name, f"a scene whose {truth} are known", "none", f"Give {truth} to learn from."
             )
         if self.tr_weight > 0:
             warn_of_lost_notes(scenes, self.instruments_, name)

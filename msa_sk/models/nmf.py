@@ -197,7 +197,7 @@ class NMFSeparator(WindowedEstimator):
     instruments : sequence of str, default=None
         What to look for; None takes all names in y, sorted.
     transformer : STFT, default=None
-        None is ``STFT()``.
+        None is ``STFT()``; behind an STFT in a Pipeline, it is that one.
     random_state : int, RandomState instance or None, default=None
 
     Attributes

@@ -103,7 +103,7 @@ class IdealMaskSeparator(SpectralEstimator):
     instruments : sequence of str, default=None
         What to look for; None takes all names in y, sorted.
     transformer : STFT, default=None
-        None is ``STFT()``.
+        None is ``STFT()``; behind an STFT in a Pipeline, it is that one.
 
     Examples
     --------

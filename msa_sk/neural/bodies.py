@@ -21,7 +21,9 @@ Body = TypeVar("Body", bound=type[nn.Module])
 def register_body(name: str) -> Callable[[Body], Body]:
     """Let networks have a body of a class of your own: a decorator of the class.
 
-    A saved model keeps the name alone: import the module that registers it, and then load.
+    A saved model keeps the name alone: import the module that registers it, and then load. To the
+    processes of a search a body goes along with the estimator that has it:
+    ``GridSearchCV(Cerberus(body="mine"), {"body": ["blstm", "mine"]}, n_jobs=2)``.
 
     Parameters
     ----------
@@ -59,8 +61,8 @@ def register_body(name: str) -> Callable[[Body], Body]:
     ...         return torch.relu(self.linear(frames))
     >>> cerberus = Cerberus(body="frame by frame")
     """
-    if not isinstance(name, str) or name in _OURS:
-        expected = f"a str that is none of {', '.join(_OURS)}"
+    if not isinstance(name, str) or name in ("", *_OURS):
+        expected = f"a str that is not empty and none of {', '.join(_OURS)}"
         raise ParameterError("register_body(name)", expected, repr(name), "Choose another name.")
 
     def decorate(cls: Body) -> Body:
@@ -112,6 +114,7 @@ def body_named(name: str, item: str) -> type[nn.Module]:
             item,
             f"one of {', '.join(BODIES)}",
             repr(name),
-            "Check the spelling, or import the module that registers it (msa_sk.register_body).",
+            "Check the spelling, or import the module that registers it (msa_sk.register_body); "
+            "in a search over processes, give it to the estimator that is searched.",
         )
     return BODIES[name]

@@ -68,7 +68,8 @@ class LevelEstimator(NeuralEstimator):
     patience : int or None, default=None
         End training after so many epochs without a better validation loss.
     transformer : STFT, default=None
-        None is ``STFT()``: 16 kHz, 1024-point windows, hop 256.
+        None is ``STFT()``: 16 kHz, 1024-point windows, hop 256; behind an STFT in a Pipeline, it
+        is that one.
     warm_start : bool, default=False
         Begin from the weights of the fit before.
     callbacks : list of skorch.callbacks.Callback, default=None

@@ -38,7 +38,10 @@ def give_init(cls: Any, parameters: Sequence[inspect.Parameter]) -> None:
     signature = inspect.Signature([this, *parameters])
 
     def __init__(self: Any, *args: Any, **values: Any) -> None:
-        bound = signature.bind(self, *args, **values)
+        try:
+            bound = signature.bind(self, *args, **values)
+        except TypeError as error:
+            raise TypeError(f"{cls.__qualname__}.__init__() {error}") from None
         bound.apply_defaults()
         for name, value in list(bound.arguments.items())[1:]:
             setattr(self, name, value)

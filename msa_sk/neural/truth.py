@@ -56,5 +56,5 @@ def warn_of_lost_notes(scenes: Sequence[Scene], instruments: Sequence[str], name
     }
     places = [place for place, n_notes in lost.items() if n_notes]
     if places:
-        more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-        warn_of_left_out(sum(lost.values()), places[0] + more)
+        of = ", the first of" if len(places) > 1 else " of"
+        warn_of_left_out(sum(lost.values()), f"{of} {places[0]},")
