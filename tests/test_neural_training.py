@@ -540,9 +540,10 @@ def test_a_warm_start_cannot_lose_layers(data, fitted):
     message = r"warm_start=\): expected .* a larger one, got n_layers=1 instead of 2"
     with pytest.raises(ParameterError, match=message):
         copy.deepcopy(fitted).set_params(n_layers=1).fit(*data)
-    seen = STFT(RATE, 512, 128).transform(data[0])
+    seen, other = (STFT(RATE, n_fft, 128).transform(data[0]) for n_fft in (256, 512))
+    network = Cerberus(**{**TINY, "transformer": None}, warm_start=True).fit(seen, data[1])
     with pytest.raises(ParameterError, match=r"warm_start=\): .*, got spectrograms of STFT"):
-        copy.deepcopy(fitted).set_params(transformer=None).fit(seen, data[1])
+        network.fit(other, data[1])
 
 
 def test_all_that_the_network_is_made_of_is_settled_by_fit(fitted):
