@@ -188,7 +188,7 @@ def by_song(comparison: Comparison, metric: str, name: str) -> dict[str, float]:
 
 def draw(comparisons: dict[int, Comparison], path: Path) -> None:
     """Draw figure 3.3: scores of three instruments over the number of sources."""
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.9), layout="constrained")
     panels = (("sdr", "SDR (dB)", 0), ("note_onset_offset_f1", "onset and offset F1", 3))
     for axis, (metric, label, column) in zip(axes, panels, strict=True):
         for i, name in enumerate(PITCHED):
@@ -207,7 +207,7 @@ def draw(comparisons: dict[int, Comparison], path: Path) -> None:
             axis.plot(list(comparisons), theirs, ":", marker=".", color=f"C{i}")
         axis.set(xlabel="sources in the mixture", ylabel=label, xticks=list(comparisons))
     axes[0].plot([], [], ":.", color="gray", label="the paper, Slakh")
-    axes[0].legend()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
