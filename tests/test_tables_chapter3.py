@@ -63,6 +63,7 @@ def test_table_3_3(run_table):
     ):
         assert listed >= {(n_sources, name) for name in (*names, "all")}
         assert f"## {n_sources} sources" in page
+    assert all("p_holm" in row and "p" not in row for row in rows if "claim" in row)
     assert (results / "table_3_3-tiny.png").stat().st_size > 10_000
 
 
