@@ -54,7 +54,7 @@ def in_rolls(notes: Notes) -> np.ndarray:
 
 
 def warn_of_left_out(n_notes: int, whose: str = "") -> None:
-    """Warn, with a NotesWarning, of so many notes that rolls do not have."""
+    """Warn, with a NotesWarning, of so many notes that rolls do not have; `whose` follows them."""
     warnings.warn(
         f"{n_notes} notes{whose} outside MIDI pitches {LOWEST_PITCH} to {HIGHEST_PITCH} left the "
         "piano roll; Notes keep them.",

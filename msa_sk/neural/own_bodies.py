@@ -44,33 +44,39 @@ def checked(cls: type[nn.Module], item: str) -> Callable[..., nn.Module]:
             raise ParameterError(
                 item, f"a {cls.__name__} with a number n_features of 1 or more", got, _REMEDY
             )
-        draws = torch.Generator().manual_seed(0)
-        frames = torch.randn(_N_BATCH, _N_FRAMES, n_inputs, generator=draws)
-        other = frames.clone()
-        other[1, _N_TRUE:] = 0
-        shape = f"({_N_BATCH}, {_N_FRAMES}, {n_features})"
-        expected = f"{cls.__name__} to make features {shape} of frames {tuple(frames.shape)}"
-        with _translated(item, expected):
-            features, again = (_features(body, one) for one in (frames, other))
-        if not isinstance(features, torch.Tensor):
-            raise ParameterError(item, expected, f"a {type(features).__name__}", _REMEDY)
-        if str(tuple(features.shape)) != shape:
-            raise ParameterError(item, expected, f"{tuple(features.shape)}", _REMEDY)
-        if features.dtype != frames.dtype or not features.isfinite().all():
-            expected = f"{cls.__name__} to make finite features in {frames.dtype}"
-            got = f"{features.dtype}" if features.dtype != frames.dtype else "NaN or infinity"
-            raise ParameterError(item, expected, got, _REMEDY)
-        differ = (features - again)[1, :_N_TRUE].abs().max()
-        if differ > _TOLERANCE * features.abs().max():
-            raise ParameterError(
-                item,
-                f"{cls.__name__} to make the same features whatever follows `lengths` frames",
-                f"features that differ by {differ:.2g}",
-                f"Mask what is padding, or pack the sequences. {_REMEDY}",
-            )
+        _try_out(body, n_inputs, item)
         return body
 
     return make
+
+
+def _try_out(body: Any, n_inputs: int, item: str) -> None:
+    """Refuse a body whose features are not what it says, or depend on padding."""
+    name = type(body).__name__
+    draws = torch.Generator().manual_seed(0)
+    frames = torch.randn(_N_BATCH, _N_FRAMES, n_inputs, generator=draws)
+    other = frames.clone()
+    other[1, _N_TRUE:] = 0
+    shape = f"({_N_BATCH}, {_N_FRAMES}, {body.n_features})"
+    expected = f"{name} to make features {shape} of frames {tuple(frames.shape)}"
+    with _translated(item, expected):
+        features, again = (_features(body, one) for one in (frames, other))
+    if not isinstance(features, torch.Tensor):
+        raise ParameterError(item, expected, f"a {type(features).__name__}", _REMEDY)
+    if str(tuple(features.shape)) != shape:
+        raise ParameterError(item, expected, f"{tuple(features.shape)}", _REMEDY)
+    if features.dtype != frames.dtype or not features.isfinite().all():
+        expected = f"{name} to make finite features in {frames.dtype}"
+        got = f"{features.dtype}" if features.dtype != frames.dtype else "NaN or infinity"
+        raise ParameterError(item, expected, got, _REMEDY)
+    differ = (features - again)[1, :_N_TRUE].abs().max()
+    if differ > _TOLERANCE * features.abs().max():
+        raise ParameterError(
+            item,
+            f"{name} to make the same features whatever follows `lengths` frames",
+            f"features that differ by {differ:.2g}",
+            f"Mask what is padding, or pack the sequences. {_REMEDY}",
+        )
 
 
 def _features(body: nn.Module, frames: torch.Tensor) -> Any:
